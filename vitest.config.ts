@@ -1,0 +1,23 @@
+import { defineConfig } from "vitest/config";
+
+const seconds = 1000;
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 15 * seconds },
+      },
+      {
+        // One PC at a time: two emulators side by side on a small machine would time each other out.
+        test: {
+          name: "boot",
+          include: ["test/boot/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300 * seconds,
+          hookTimeout: 300 * seconds,
+        },
+      },
+    ],
+  },
+});
