@@ -1,9 +1,10 @@
 import eslint from "@eslint/js";
+import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 // The core (src/) is AssemblyScript: tsc checks it with its own configuration, and host rules about types do not
 // fit it (its casts change values, for example), so only the host code is linted with type information.
-export default tseslint.config(
+export default defineConfig(
   { ignores: ["node_modules/", "dist/", ".cache/", "src/"] },
   eslint.configs.recommended,
   {

@@ -1,0 +1,87 @@
+import { createCipheriv, createHash } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { SheerError } from "../errors.ts";
+
+export interface Transfer {
+  bytes: number;
+  sha256: string;
+  /** From the request's arrival to the moment when the receiving side had all. */
+  seconds: number;
+}
+
+/** This machine's loopback as the guest sees it through the emulator's network. */
+const loopbackInGuest = "10.0.2.2";
+
+/** Bytes that look random and are the same every time. */
+export function seededBytes(length: number, seed = "sheer demonstration"): Buffer {
+  const key = createHash("sha256").update(seed).digest().subarray(0, 16);
+  return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(length));
+}
+
+export function sha256Of(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** The HTTP server on the loopback that the guest downloads from (/download) and uploads to (/upload). */
+export class TransferServer {
+  readonly downloads: Transfer[] = [];
+  readonly uploads: Transfer[] = [];
+  readonly content: Buffer;
+  readonly sha256: string;
+  private readonly server: Server;
+
+  constructor(downloadBytes: number) {
+    this.content = seededBytes(downloadBytes);
+    this.sha256 = sha256Of(this.content);
+    this.server = createServer((request, response) => void this.answer(request, response));
+  }
+
+  /** Port 0 lets the system choose. */
+  async listen(port = 0): Promise<void> {
+    this.server.listen(port, "127.0.0.1");
+    await once(this.server, "listening").catch((error: unknown) => {
+      const { code } = error as { code?: string };
+      const advice = code === "EADDRINUSE" ? "is in use; choose another or leave it out" : `cannot be used (${code})`;
+      throw new SheerError(`Port ${port} of 127.0.0.1 ${advice}.`);
+    });
+  }
+
+  /** Where the guest finds this server. */
+  get addressInGuest(): string {
+    return `${loopbackInGuest}:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  close(): void {
+    this.server.close();
+    this.server.closeAllConnections();
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.setHeader("Connection", "close");
+    if (request.method === "GET" && request.url === "/download") this.send(request, response);
+    else if (request.method === "POST" && request.url === "/upload") await this.receive(request, response);
+    else response.writeHead(404).end();
+  }
+
+  private send(request: IncomingMessage, response: ServerResponse): void {
+    const start = performance.now();
+    const bytes = this.content.length;
+    response.writeHead(200, { "Content-Length": bytes }).end(this.content);
+    // The guest hangs up when it has read all; that is later than when the last byte left this program.
+    request.socket.once("close", () => {
+      this.downloads.push({ bytes, sha256: this.sha256, seconds: (performance.now() - start) / 1000 });
+    });
+  }
+
+  private async receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const start = performance.now();
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const seconds = (performance.now() - start) / 1000;
+    response.writeHead(200, { "Content-Length": 0 }).end();
+    const content = Buffer.concat(chunks);
+    this.uploads.push({ bytes: content.length, sha256: sha256Of(content), seconds });
+  }
+}

@@ -1,0 +1,77 @@
+import { need } from "../environment/tools.ts";
+
+export type NicModel = "e1000e" | "e1000" | "none";
+
+/** The PC to emulate. What is left out is as in the demonstration. */
+export interface PcOptions {
+  nic?: NicModel;
+  /** Give the network card its iPXE option ROM, so that the firmware has a driver for it. */
+  rom?: boolean;
+  cpus?: number;
+  /** In MiB. */
+  memory?: number;
+  /** Count instructions: the clock then advances by one nanosecond for each. */
+  instructionCount?: boolean;
+  /** A file to which one line is written for each exit of a hypervisor in the PC. */
+  exitTrace?: string;
+  /** Let the guest end the emulator by a write to port 0xf4; its exit code is then 2 * value + 1. */
+  debugExit?: boolean;
+  /** Go on after a reset; otherwise a reset ends the emulator. */
+  reboot?: boolean;
+  /** TCP ports of this machine's loopback that lead to a port of the guest. */
+  forwards?: { host: number; guest: number }[];
+  /** More arguments for QEMU, after all others. */
+  extra?: string[];
+}
+
+/** Files and sockets that one started PC has for itself. */
+export interface PcFiles {
+  firmwareVariables: string;
+  bootDisk: string;
+  consoleSocket: string;
+  logSocket: string;
+  qmpSocket: string;
+}
+
+export const firmwareCode = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+export const firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/** Sheer's log has a serial port of its own; COM1 stays the guest's. */
+export const logPort = 0x3e8;
+
+/** Where the network card is, with Sheer and without: 00:02.0. */
+const nicSlot = 2;
+
+export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
+    // TCG only: what is tested must not depend on the processor that this happens to run on.
+    ...["-machine", "q35,smm=off", "-accel", "tcg", "-cpu", "max,+svm,-la57"],
+    ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 1)],
+    ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${need(firmwareCode)}`],
+    ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
+    ...["-drive", `if=none,id=boot,format=raw,file=${files.bootDisk}`, "-device", "ide-hd,drive=boot,bootindex=1"],
+    ...["-chardev", `socket,id=console,path=${files.consoleSocket}`, "-serial", "chardev:console"],
+    ...["-chardev", `socket,id=log,path=${files.logSocket}`],
+    ...["-device", `isa-serial,chardev=log,index=2,iobase=${logPort},irq=5`],
+    ...["-chardev", `socket,id=qmp,path=${files.qmpSocket}`, "-mon", "chardev=qmp,mode=control"],
+    ...nicArguments(pc),
+    ...(pc.instructionCount === true ? ["-icount", "shift=0"] : []),
+    // This range of addresses holds no code: of all that in_asm prints, only the lines of the exits are left.
+    ...(pc.exitTrace === undefined ? [] : ["-d", "in_asm", "-dfilter", "0x1..0x2", "-D", pc.exitTrace]),
+    ...(pc.debugExit === true ? ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"] : []),
+    ...(pc.reboot === true ? [] : ["-no-reboot"]),
+    ...(pc.extra ?? []),
+  ];
+}
+
+function nicArguments(pc: PcOptions): string[] {
+  const model = pc.nic ?? "e1000e";
+  if (model === "none") return [];
+  const forwards = (pc.forwards ?? []).map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`).join("");
+  const rom = pc.rom === true ? need(`/usr/lib/ipxe/qemu/efi-${model}.rom`) : "";
+  return [
+    ...["-netdev", `user,id=net,ipv6=off${forwards}`],
+    ...["-device", `${model},netdev=net,addr=${nicSlot},mac=52:54:00:12:34:56,romfile=${rom}`],
+  ];
+}
