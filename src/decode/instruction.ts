@@ -1,0 +1,101 @@
+import { MemoryBus } from "./bus";
+
+/** Longest instruction in bytes (APM 3, 1.1). */
+export const MAXIMUM_LENGTH: u32 = 15;
+
+/** `base` or `index` of an address that has none. */
+export const NO_REGISTER: i32 = -1;
+
+/** Prefixes F2 and F3 as `repeat` keeps them. */
+export const enum Repeat {
+  None = 0,
+  NotEqual = 0xf2,
+  Equal = 0xf3,
+}
+
+/**
+ * A memory operand after segmentation and paging: guest-physical, in two parts where it crosses into another page.
+ * Holds up to 16 bytes (CMPXCHG16B, always within a page), of which `read` and `write` move up to 8.
+ */
+export class MemoryOperand {
+  first: u64 = 0;
+  second: u64 = 0;
+  /** Bytes that lie in the first page. */
+  firstWidth: u32 = 0;
+  width: u32 = 0;
+
+  read(bus: MemoryBus): u64 {
+    if (this.firstWidth == this.width) return bus.read(this.first, this.width);
+    let value: u64 = 0;
+    for (let i: u32 = 0; i < this.width; i++) value |= (bus.read(this.byteAddress(i), 1) & 0xff) << ((i as u64) << 3);
+    return value;
+  }
+
+  write(bus: MemoryBus, value: u64): void {
+    if (this.firstWidth == this.width) return bus.write(this.first, this.width, value);
+    for (let i: u32 = 0; i < this.width; i++) bus.write(this.byteAddress(i), 1, (value >> ((i as u64) << 3)) & 0xff);
+  }
+
+  private byteAddress(index: u32): u64 {
+    return index < this.firstWidth ? this.first + (index as u64) : this.second + ((index - this.firstWidth) as u64);
+  }
+}
+
+/**
+ * One instruction taken apart, as APM 3 chapter 1 names its parts, and the operands it came to have while carried out.
+ * Every guest processor owns one, made at boot: processors decode at the same time and nothing is allocated then.
+ */
+export class Instruction {
+  /** The bytes at RIP, as far as they were fetched. */
+  readonly bytes: StaticArray<u8> = new StaticArray<u8>(16);
+  fetched: u32 = 0;
+  /** Bytes decoded so far; in the end the instruction's length. */
+  length: u32 = 0;
+
+  /** 16, 32 or 64, from the code segment. */
+  codeBits: u32 = 0;
+  /** Widths in bytes: of operands that follow the operand-size prefix and REX.W, and of address offsets. */
+  operandSize: u32 = 0;
+  addressSize: u32 = 0;
+  /** The REX prefix, 40 to 4F, or 0. */
+  rex: u32 = 0;
+  operandPrefix: bool = false;
+  lock: bool = false;
+  repeat: Repeat = Repeat.None;
+  /** A segment-override prefix that counts, or -1. */
+  override: i32 = -1;
+
+  /** The last opcode byte; bits above tell the opcode map (OpcodeMap). */
+  opcode: u32 = 0;
+  /** An Operation and a Form of opcodes.ts. */
+  operation: u32 = 0;
+  form: u32 = 0;
+  /** Width of the operation in bytes. */
+  width: u32 = 0;
+
+  hasModRm: bool = false;
+  mod: u32 = 0;
+  /** Register numbers, extended by REX.R and REX.B. */
+  reg: u32 = 0;
+  rm: u32 = 0;
+
+  /** The offset in `segment`: base + index << scale + displacement. */
+  segment: u32 = 0;
+  base: i32 = NO_REGISTER;
+  index: i32 = NO_REGISTER;
+  scale: u32 = 0;
+  displacement: u64 = 0;
+  /** Sign-extended to 64 bits. */
+  immediate: u64 = 0;
+
+  /** Status flags while the instruction is carried out. */
+  flags: u32 = 0;
+  readonly memory: MemoryOperand = new MemoryOperand();
+  /** The second memory operand of string and stack instructions. */
+  readonly other: MemoryOperand = new MemoryOperand();
+
+  /** Whether the r/m operand is in memory. */
+  @inline get inMemory(): bool {
+    return this.hasModRm && this.mod != 3;
+  }
+}
