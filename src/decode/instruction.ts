@@ -1,10 +1,23 @@
+import { Registers } from "../vcpu/vcpu";
 import { MemoryBus } from "./bus";
+import { Outcome } from "./outcome";
 
 /** Longest instruction in bytes (APM 3, 1.1). */
 export const MAXIMUM_LENGTH: u32 = 15;
 
 /** `base` or `index` of an address that has none. */
 export const NO_REGISTER: i32 = -1;
+
+/** The low `width` bytes of a value. */
+export function truncate(value: u64, width: u32): u64 {
+  return width == 8 ? value : value & (((1 as u64) << ((width as u64) << 3)) - 1);
+}
+
+/** The low `width` bytes of a value, sign-extended to 64 bits. */
+export function signExtend(value: u64, width: u32): u64 {
+  const unused = (64 - (width << 3)) as u64;
+  return (((value << unused) as i64) >> (unused as i64)) as u64;
+}
 
 /** Prefixes F2 and F3 as `repeat` keeps them. */
 export const enum Repeat {
@@ -51,6 +64,8 @@ export class Instruction {
   fetched: u32 = 0;
   /** Bytes decoded so far; in the end the instruction's length. */
   length: u32 = 0;
+  /** Done, or why fetching stopped: bytes read as 0 from then on. */
+  fetchOutcome: Outcome = Outcome.Done;
 
   /** 16, 32 or 64, from the code segment. */
   codeBits: u32 = 0;
@@ -60,6 +75,7 @@ export class Instruction {
   /** The REX prefix, 40 to 4F, or 0. */
   rex: u32 = 0;
   operandPrefix: bool = false;
+  addressPrefix: bool = false;
   lock: bool = false;
   repeat: Repeat = Repeat.None;
   /** A segment-override prefix that counts, or -1. */
@@ -73,7 +89,8 @@ export class Instruction {
   /** Width of the operation in bytes. */
   width: u32 = 0;
 
-  hasModRm: bool = false;
+  /** Whether the r/m operand is in memory. */
+  inMemory: bool = false;
   mod: u32 = 0;
   /** Register numbers, extended by REX.R and REX.B. */
   reg: u32 = 0;
@@ -81,6 +98,7 @@ export class Instruction {
 
   /** The offset in `segment`: base + index << scale + displacement. */
   segment: u32 = 0;
+  ripRelative: bool = false;
   base: i32 = NO_REGISTER;
   index: i32 = NO_REGISTER;
   scale: u32 = 0;
@@ -94,8 +112,11 @@ export class Instruction {
   /** The second memory operand of string and stack instructions. */
   readonly other: MemoryOperand = new MemoryOperand();
 
-  /** Whether the r/m operand is in memory. */
-  @inline get inMemory(): bool {
-    return this.hasModRm && this.mod != 3;
+  /** The operand's offset in its segment, before the segment's base is added. */
+  offset(registers: Registers): u64 {
+    let offset = this.displacement;
+    if (this.base != NO_REGISTER) offset += registers.get(this.base);
+    if (this.index != NO_REGISTER) offset += registers.get(this.index) << (this.scale as u64);
+    return truncate(offset, this.addressSize);
   }
 }

@@ -1,0 +1,62 @@
+/* GDT, TSS, IDT and what happens on a vector while the hypervisor itself runs. */
+#pragma once
+#include "types.h"
+#include "firmware.h"
+
+struct __attribute__((packed)) tss { u32 reserved0; u64 rsp[3], reserved1, ist[7], reserved2; u16 reserved3, iopb; };
+static struct tss tss;
+static u64 gdt[5] = {0, 0x00af9b000000ffffull, 0x00cf93000000ffffull};
+static u64 idt[256][2];
+
+/* Stacks, lowest first, each above an unmapped page; the pages are taken when the page tables are built. */
+enum { MAIN_STACK, DOUBLE_FAULT_STACK, NMI_STACK, PAGE_FAULT_STACK, STACKS_COUNT };
+#define STACK_PAGES 15ull /* and one that is not present */
+#define STACK_TOP(n) (STACKS + ((n) + 1) * 16 * PAGE)
+
+struct interrupt_frame {
+  u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+  u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+__attribute__((used)) void on_vector(struct interrupt_frame *f);
+
+/* 256 stubs of 32 bytes: push the vector (and a zero where the processor pushes no error code), save, call. In the
+ * interrupt window a vector is an interrupt, without error code, whatever its number: a guest may send any. */
+extern u8 vector_stubs[];
+extern u8 interrupt_window[];
+static __attribute__((naked, used)) void vector_code(void) {
+  __asm__ volatile(
+    ".globl vector_stubs\n.balign 32\nvector_stubs:\n"
+    ".set v, 0\n.rept 256\n"
+    ".if v == 8 || (v >= 10 && v <= 14) || v == 17 || v == 21 || v == 29 || v == 30\n"
+    "  push %rax; lea interrupt_window(%rip),%rax; cmp %rax,8(%rsp); pop %rax; jne 2f\n.endif\n"
+    "  pushq $0\n"
+    "2: pushq $v\n  jmp 1f\n  .balign 32\n.set v, v + 1\n.endr\n"
+    "1: push %rax; push %rcx; push %rdx; push %rbx; push %rbp; push %rsi; push %rdi; push %r8; push %r9; push %r10\n"
+    "push %r11; push %r12; push %r13; push %r14; push %r15; cld\n"
+    "mov %rsp,%rcx; mov %rsp,%rbx; and $-16,%rsp; sub $32,%rsp; call on_vector; mov %rbx,%rsp\n"
+    "pop %r15; pop %r14; pop %r13; pop %r12; pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rbp; pop %rbx\n"
+    "pop %rdx; pop %rcx; pop %rax; add $16,%rsp; iretq\n");
+}
+
+/* The bits that openInterruptWindow returns: see InterruptWindow in src/vcpu/svm. */
+#define WINDOW_EXTERNAL 0x100u
+#define WINDOW_NMI 0x200u
+static volatile u32 window_result;
+
+static void set_gate(u32 vector, u64 handler, u64 ist) {
+  idt[vector][0] = (handler & 0xffff) | (u64)CODE_SELECTOR << 16 | ist << 32 | 0x8e00ull << 32 | (handler >> 16 & 0xffff) << 48;
+  idt[vector][1] = handler >> 32;
+}
+
+static void set_descriptors(void) {
+  u64 base = (u64)&tss;
+  gdt[3] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+  gdt[4] = base >> 32;
+  tss.iopb = sizeof tss;
+  tss.ist[0] = STACK_TOP(DOUBLE_FAULT_STACK);
+  tss.ist[1] = STACK_TOP(NMI_STACK);
+  tss.ist[2] = STACK_TOP(PAGE_FAULT_STACK);
+  for (u32 v = 0; v < 256; v++) set_gate(v, (u64)vector_stubs + v * 32, v == 8 ? 1 : v == 2 ? 2 : v == 14 ? 3 : 0);
+  gate.our_gdt = (struct table){sizeof gdt - 1, (u64)gdt};
+  gate.our_idt = (struct table){sizeof idt - 1, (u64)idt};
+}

@@ -1,0 +1,39 @@
+/* AMD-V: the loop around VMRUN, and the window in which the host takes interrupts. */
+#pragma once
+#include "types.h"
+
+/* GuestRun (src/vcpu/svm/run.ts): general registers by number at 0, physical addresses of the guest's VMCB at 0x90 and
+ * of the host's at 0x98. VMRUN itself switches RAX, RSP, RIP, RFLAGS, CS, SS, DS, ES, GDTR, IDTR, CR0, CR2-CR4, EFER,
+ * DR6 and DR7; VMLOAD and VMSAVE do FS, GS, TR, LDTR and the system-call MSRs (AMD APM 2, 15.5). The rest is here or is
+ * not used by the hypervisor: it is compiled without SSE and x87. GIF is 0 outside the guest. */
+__attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack) {
+  __asm__ volatile(
+    ".globl svm_resume\n"
+    "mov %rdx,%rsp; push %rcx; sub $40,%rsp; clgi\n" /* 40: home space for the call, and alignment */
+    "mov 0x98(%rcx),%rax; vmsave\n"
+    "svm_resume: mov 40(%rsp),%rdi\n"
+    "mov 0x90(%rdi),%rax\n"
+    "mov 0x08(%rdi),%rcx; mov 0x10(%rdi),%rdx; mov 0x18(%rdi),%rbx; mov 0x28(%rdi),%rbp; mov 0x30(%rdi),%rsi\n"
+    "mov 0x40(%rdi),%r8; mov 0x48(%rdi),%r9; mov 0x50(%rdi),%r10; mov 0x58(%rdi),%r11\n"
+    "mov 0x60(%rdi),%r12; mov 0x68(%rdi),%r13; mov 0x70(%rdi),%r14; mov 0x78(%rdi),%r15; mov 0x38(%rdi),%rdi\n"
+    "vmload; vmrun; vmsave\n"
+    "mov %rdi,%rax; mov 40(%rsp),%rdi; mov %rax,0x38(%rdi)\n"
+    "mov %rcx,0x08(%rdi); mov %rdx,0x10(%rdi); mov %rbx,0x18(%rdi); mov %rbp,0x28(%rdi); mov %rsi,0x30(%rdi)\n"
+    "mov %r8,0x40(%rdi); mov %r9,0x48(%rdi); mov %r10,0x50(%rdi); mov %r11,0x58(%rdi)\n"
+    "mov %r12,0x60(%rdi); mov %r13,0x68(%rdi); mov %r14,0x70(%rdi); mov %r15,0x78(%rdi)\n"
+    "mov 0x98(%rdi),%rax; vmload\n"
+    "lea core(%rip),%rcx; mov %edi,%edx; call w2c_core_exit\n"
+    "jmp svm_resume\n");
+}
+extern u8 svm_resume[];
+
+/* STI's shadow covers the NOP; whatever waits is taken between NOP and CLI, by on_vector, which clears IF in the frame
+ * it returns to, so that one comes at a time. */
+static __attribute__((used, noinline)) u32 w2c_metal_openInterruptWindow(struct w2c_metal *m, u32 external) {
+  window_result = 0;
+  if (external)
+    __asm__ volatile(".globl interrupt_window\nstgi; sti; nop\ninterrupt_window: cli; clgi" ::: "memory");
+  else
+    __asm__ volatile("stgi; nop; clgi" ::: "memory");
+  return window_result;
+}

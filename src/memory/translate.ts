@@ -1,0 +1,215 @@
+import { physRead32, physRead64, physRead8, physWrite8 } from "../metal";
+import { Rflags, Vcpu } from "../vcpu/vcpu";
+import { guestMemory } from "./guest";
+
+// The guest's own paging, walked as its processor walks it (APM 2, chapter 5). Nothing here trusts the tables: every
+// entry is read once, and one that lies where the guest has no memory reads as zero, "not present", because that is
+// what the guest finds when it looks at such an address itself.
+
+/** What an access is, in the bits that a page-fault error code has for it (APM 2, 8.4.2). */
+export const enum Access {
+  Read = 0,
+  Write = 1 << 1,
+  Fetch = 1 << 4,
+}
+
+/** The other bits of the error code. */
+const enum PageFault {
+  Present = 1 << 0,
+  User = 1 << 2,
+  Reserved = 1 << 3,
+}
+
+const enum Cr0 {
+  Wp = 1 << 16,
+  Pg = 1 << 31,
+}
+
+const enum Cr4 {
+  Pse = 1 << 4,
+  Pae = 1 << 5,
+  La57 = 1 << 12,
+  Smep = 1 << 20,
+  Smap = 1 << 21,
+}
+
+const enum Efer {
+  Lma = 1 << 10,
+  Nxe = 1 << 11,
+}
+
+/** A page-table entry (APM 2, 5.4). Accessed and Dirty lie in its first byte. */
+const enum Entry {
+  Present = 1 << 0,
+  Write = 1 << 1,
+  User = 1 << 2,
+  Accessed = 1 << 5,
+  Dirty = 1 << 6,
+  /** Maps a large page. */
+  Large = 1 << 7,
+}
+const NO_EXECUTE: u64 = 1 << 63;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/** Bits 62:52, reserved in the tables of PAE paging outside long mode. */
+const LEGACY_RESERVED: u64 = 0x7ff0_0000_0000_0000;
+/** Reserved bits of a page-directory-pointer entry in PAE paging outside long mode (APM 2, figure 5-9). */
+const PDPE_RESERVED: u64 = 0xfff0_0000_0000_01e6;
+
+const FAULT: u64 = 1 << 63;
+
+/** Address bits of an entry that the machine does not have. */
+let unimplemented: u64 = 0;
+
+/** Sets the width of the machine's physical addresses (CPUID 8000_0008, EAX 7:0), beyond which bits are reserved. */
+export function setPhysicalBits(bits: u32): void {
+  unimplemented = ADDRESS & ~(((1 as u64) << (bits as u64)) - 1);
+}
+
+/**
+ * The guest-physical address of a guest-linear one, with the guest's rights checked at its current privilege level and
+ * the accessed and dirty bits set; or, if `isFault`, the page fault that the processor would raise.
+ */
+export function translate(vcpu: Vcpu, linear: u64, access: u32): u64 {
+  if (!((vcpu.cr0() as u32) & Cr0.Pg)) return linear & 0xffff_ffff;
+  const cr4 = vcpu.cr4() as u32;
+  const efer = vcpu.efer() as u32;
+  const cr3 = vcpu.cr3();
+  const kind: u32 = access | (vcpu.cpl() == 3 ? PageFault.User : 0);
+  const reserved = unimplemented | (efer & Efer.Nxe ? 0 : NO_EXECUTE);
+  if (efer & Efer.Lma) return walk(vcpu, linear, kind, cr3 & ADDRESS, cr4 & Cr4.La57 ? 5 : 4, reserved);
+  if (cr4 & Cr4.Pae) return walkPae(vcpu, linear, kind, cr3, reserved);
+  return walk32(vcpu, linear, kind, cr3, (cr4 & Cr4.Pse) != 0);
+}
+
+/** Whether `translate` found a page fault. */
+export function isFault(result: u64): bool {
+  return (result & FAULT) != 0;
+}
+
+/** The page-fault error code of a `translate` that found one. */
+export function pageFaultCode(result: u64): u32 {
+  return result as u32;
+}
+
+/** Whether a linear address is canonical in 64-bit mode. */
+export function isCanonical(vcpu: Vcpu, linear: u64): bool {
+  const unused: i64 = (vcpu.cr4() as u32) & Cr4.La57 ? 7 : 16;
+  return ((((linear as i64) << unused) >> unused) as u64) == linear;
+}
+
+/**
+ * The guest-physical address of code that the processor has itself just fetched in 64-bit mode, without another
+ * check of rights; 0 if the tables no longer map it.
+ */
+export function translateFetched(vcpu: Vcpu, linear: u64): u64 {
+  let table = vcpu.cr3() & ADDRESS;
+  let shift: u64 = (vcpu.cr4() as u32) & Cr4.La57 ? 48 : 39;
+  while (true) {
+    const entry = readEntry(table | (((linear >> shift) & 511) << 3));
+    if (!(entry & Entry.Present)) return 0;
+    const page = ((1 as u64) << shift) - 1;
+    if (shift == 12 || ((entry & Entry.Large) != 0 && shift <= 30)) return (entry & ADDRESS & ~page) | (linear & page);
+    table = entry & ADDRESS;
+    shift -= 9;
+  }
+}
+
+/** 8-byte entries: long mode, and PAE paging from its page directory on. */
+function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserved: u64): u64 {
+  let table = root;
+  let granted: u64 = Entry.Write | Entry.User;
+  let noExecute: u64 = 0;
+  for (let level = levels; ; level--) {
+    const shift = (3 + 9 * level) as u64;
+    const page = ((1 as u64) << shift) - 1;
+    const address = table | (((linear >> shift) & 511) << 3);
+    const entry = readEntry(address);
+    if (!(entry & Entry.Present)) return fault(vcpu, kind);
+    const large = level > 1 && (entry & Entry.Large) != 0;
+    // A large page's address has no bits below its size but PAT, bit 12; PML4E and above cannot map a page.
+    const misplaced = large && (level > 3 || (entry & ADDRESS & page & ~0x1000) != 0);
+    if (misplaced || (entry & reserved) != 0) return fault(vcpu, kind | PageFault.Present | PageFault.Reserved);
+    granted &= entry;
+    noExecute |= entry & NO_EXECUTE;
+    if (large || level == 1) {
+      if (!mayAccess(vcpu, kind, granted, noExecute)) return fault(vcpu, kind | PageFault.Present);
+      mark(address, entry, kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed);
+      return (entry & ADDRESS & ~page) | (linear & page);
+    }
+    mark(address, entry, Entry.Accessed);
+    table = entry & ADDRESS;
+  }
+}
+
+/**
+ * PAE paging outside long mode. The four page-directory-pointer entries are read with every walk, and reserved bits
+ * in them are a page fault, as nested paging does it (APM 2, 15.25.10).
+ */
+function walkPae(vcpu: Vcpu, linear: u64, kind: u32, cr3: u64, reserved: u64): u64 {
+  const entry = readEntry((cr3 & 0xffff_ffe0) | (((linear >> 30) & 3) << 3));
+  if (!(entry & Entry.Present)) return fault(vcpu, kind);
+  if (entry & (PDPE_RESERVED | unimplemented)) return fault(vcpu, kind | PageFault.Present | PageFault.Reserved);
+  return walk(vcpu, linear, kind, entry & ADDRESS, 2, reserved | LEGACY_RESERVED);
+}
+
+/** 4-byte entries, with pages of 4 MiB if CR4.PSE (APM 2, 5.2). */
+function walk32(vcpu: Vcpu, linear: u64, kind: u32, cr3: u64, pse: bool): u64 {
+  const directoryAddress = (cr3 & 0xffff_f000) | (((linear >> 22) & 1023) << 2);
+  const directory = readEntry32(directoryAddress);
+  if (!(directory & Entry.Present)) return fault(vcpu, kind);
+  const large = pse && (directory & Entry.Large) != 0;
+  let address = directoryAddress;
+  let entry = directory;
+  if (!large) {
+    mark(directoryAddress, directory, Entry.Accessed);
+    address = (directory & 0xffff_f000) | (((linear >> 12) & 1023) << 2);
+    entry = readEntry32(address);
+    if (!(entry & Entry.Present)) return fault(vcpu, kind);
+  }
+  // Bits 20:13 of a 4-MiB entry are address bits 39:32, and bit 21 is reserved (APM 2, figure 5-6).
+  const high = ((entry >> 13) & 0xff) << 32;
+  if (large && ((entry & (1 << 21)) | (high & unimplemented)) != 0) {
+    return fault(vcpu, kind | PageFault.Present | PageFault.Reserved);
+  }
+  if (!mayAccess(vcpu, kind, directory & entry, 0)) return fault(vcpu, kind | PageFault.Present);
+  mark(address, entry, kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed);
+  return large ? (entry & 0xffc0_0000) | high | (linear & 0x3f_ffff) : (entry & 0xffff_f000) | (linear & 0xfff);
+}
+
+/** Whether the rights that all levels granted allow the access (APM 2, 5.6). */
+function mayAccess(vcpu: Vcpu, kind: u32, granted: u64, noExecute: u64): bool {
+  const userPage = (granted & Entry.User) != 0;
+  if (kind & Access.Fetch && noExecute != 0) return false;
+  if (kind & PageFault.User) return userPage && (!(kind & Access.Write) || (granted & Entry.Write) != 0);
+  if (kind & Access.Write && !(granted & Entry.Write) && ((vcpu.cr0() as u32) & Cr0.Wp) != 0) return false;
+  if (!userPage) return true;
+  const cr4 = vcpu.cr4() as u32;
+  if (kind & Access.Fetch) return !(cr4 & Cr4.Smep);
+  return !(cr4 & Cr4.Smap) || ((vcpu.registers.rflags as u32) & Rflags.Ac) != 0;
+}
+
+/** The error code has its instruction-fetch bit only where fetches have rights of their own. */
+function fault(vcpu: Vcpu, code: u32): u64 {
+  const cr4 = vcpu.cr4() as u32;
+  const noExecute = (cr4 & Cr4.Pae) != 0 && ((vcpu.efer() as u32) & Efer.Nxe) != 0;
+  return FAULT | ((noExecute || cr4 & Cr4.Smep ? code : code & ~Access.Fetch) as u64);
+}
+
+function readEntry(address: u64): u64 {
+  return guestMemory.permits(address, 8) ? physRead64(address) : 0;
+}
+
+function readEntry32(address: u64): u64 {
+  return guestMemory.permits(address, 4) ? (physRead32(address) as u64) : 0;
+}
+
+/**
+ * Sets accessed and dirty bits that are missing. For the access that brought us here the processor has set them, so
+ * this is rare; it writes only the first byte, read afresh and still present, so that a change the guest makes
+ * elsewhere in the entry at the same time is not lost.
+ */
+function mark(address: u64, entry: u64, bits: u32): void {
+  if (((entry as u32) & bits) == bits) return;
+  const current = physRead8(address);
+  if (current & Entry.Present) physWrite8(address, current | bits);
+}

@@ -1,0 +1,69 @@
+// The whole surface between the core and the machine. `metal/` gives these declarations a body of one
+// instruction or one entry path each on a real machine, `machine/` a body in TypeScript as a simulated PC.
+// Physical addresses are u64; `usize` is a pointer into linear memory. Sizes are in bytes.
+
+// Physical memory, any address of the machine; never optimised away, never torn for aligned accesses.
+export declare function physRead8(address: u64): u32;
+export declare function physRead16(address: u64): u32;
+export declare function physRead32(address: u64): u32;
+export declare function physRead64(address: u64): u64;
+export declare function physWrite8(address: u64, value: u32): void;
+export declare function physWrite16(address: u64, value: u32): void;
+export declare function physWrite32(address: u64, value: u32): void;
+export declare function physWrite64(address: u64, value: u64): void;
+/** Copies between ranges of ordinary memory that do not overlap. */
+export declare function physCopy(to: u64, from: u64, length: u64): void;
+/** Physical address of a linear-memory pointer; linear memory is physically contiguous. */
+export declare function physOf(pointer: usize): u64;
+/** Orders all loads and stores before it against all after it (MFENCE). */
+export declare function fence(): void;
+
+// I/O ports; values are zero-extended.
+export declare function in8(port: u32): u32;
+export declare function in16(port: u32): u32;
+export declare function in32(port: u32): u32;
+export declare function out8(port: u32, value: u32): void;
+export declare function out16(port: u32, value: u32): void;
+export declare function out32(port: u32, value: u32): void;
+
+// Model-specific registers. The plain forms are for registers known to exist;
+// the others say by false that the processor raised #GP.
+export declare function rdmsr(index: u32): u64;
+export declare function wrmsr(index: u32, value: u64): void;
+/** Reads an MSR into the u64 at `result`. */
+export declare function tryRdmsr(index: u32, result: usize): bool;
+export declare function tryWrmsr(index: u32, value: u64): bool;
+
+/** Writes EAX, EBX, ECX, EDX as four u32 to `result`. */
+export declare function cpuid(leaf: u32, subleaf: u32, result: usize): void;
+export declare function readTsc(): u64;
+/** The address of the last page fault of the hypervisor itself. */
+export declare function readCr2(): u64;
+/** A spin-loop hint (PAUSE). */
+export declare function pause(): void;
+/** Stops this processor for good. */
+export declare function halt(): void;
+
+/**
+ * Calls the UEFI firmware (Microsoft x64 convention) with `count` (0 to 7) u64 arguments read from `args`,
+ * under the firmware's own page tables, descriptor tables and stack, interrupts as the firmware had them.
+ * Only before the guest first runs.
+ */
+export declare function firmwareCall(target: u64, args: usize, count: u32): u64;
+
+/**
+ * Lets waiting interrupts in for one instruction: NMIs always, and one external interrupt if `external`.
+ * Returns InterruptWindow bits: the vector taken in 7:0, and which kinds came. Nothing is sent to the local APIC.
+ */
+export declare function openInterruptWindow(external: bool): u32;
+
+/**
+ * Runs the guest by VMRUN with the state in the GuestRun block, and calls the export `exit(run)` after each
+ * #VMEXIT, for ever. Does not return on a real machine; in the simulated one it notes the block and returns.
+ */
+export declare function runSvmGuest(run: usize): void;
+
+/** Copies the name of the core's function that holds code address `address` to `buffer` as ASCII; returns its length. */
+export declare function functionName(address: u64, buffer: usize, capacity: u32): u32;
+/** Copies the SHA-256 of core.wasm, 64 ASCII characters, to `buffer`. */
+export declare function coreHash(buffer: usize): void;

@@ -1,0 +1,69 @@
+/** A device whose registers the guest reaches by IN and OUT. Widths are 1, 2 or 4 bytes; values are zero-extended. */
+export abstract class PortDevice {
+  abstract read(port: u32, width: u32): u32;
+  abstract write(port: u32, width: u32, value: u32): void;
+}
+
+const MAXIMUM_HOOKS: i32 = 16;
+
+/** Told which ports must cause exits; the vendor's side keeps the processor's bitmap. */
+export abstract class PortIntercepts {
+  abstract intercept(port: u32, on: bool): void;
+}
+
+/** The I/O ports that belong to devices. Ranges never overlap. */
+export class PortHooks {
+  private count: i32 = 0;
+  private intercepts: PortIntercepts | null = null;
+  private readonly firsts: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_HOOKS);
+  private readonly ends: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_HOOKS);
+  private readonly devices: StaticArray<PortDevice | null> = new StaticArray<PortDevice | null>(MAXIMUM_HOOKS);
+
+  begin(intercepts: PortIntercepts): void {
+    this.intercepts = intercepts;
+  }
+
+  /** False if the table is full or the range overlaps another or leaves the 64 KiB of ports; nothing has changed then. */
+  add(first: u32, length: u32, device: PortDevice): bool {
+    const end = first + length;
+    if (this.count == MAXIMUM_HOOKS || end > 0x1_0000) return false;
+    for (let i = 0; i < this.count; i++) {
+      if (first < unchecked(this.ends[i]) && end > unchecked(this.firsts[i])) return false;
+    }
+    const index = this.count++;
+    unchecked((this.firsts[index] = first));
+    unchecked((this.ends[index] = end));
+    unchecked((this.devices[index] = device));
+    this.interceptRange(first, end, true);
+    return true;
+  }
+
+  /** Takes the range that starts at `first` away; false if there is none. */
+  remove(first: u32): bool {
+    for (let i = 0; i < this.count; i++) {
+      if (unchecked(this.firsts[i]) != first) continue;
+      this.interceptRange(first, unchecked(this.ends[i]), false);
+      const last = --this.count;
+      unchecked((this.firsts[i] = this.firsts[last]));
+      unchecked((this.ends[i] = this.ends[last]));
+      unchecked((this.devices[i] = this.devices[last]));
+      unchecked((this.devices[last] = null));
+      return true;
+    }
+    return false;
+  }
+
+  /** The device that answers for a port, or null where the port is the machine's. */
+  find(port: u32): PortDevice | null {
+    for (let i = 0; i < this.count; i++) {
+      if (port >= unchecked(this.firsts[i]) && port < unchecked(this.ends[i])) return unchecked(this.devices[i]);
+    }
+    return null;
+  }
+
+  private interceptRange(first: u32, end: u32, on: bool): void {
+    const intercepts = this.intercepts;
+    if (!intercepts) return;
+    for (let port = first; port < end; port++) intercepts.intercept(port, on);
+  }
+}
