@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { MissingEnvironmentError } from "../errors.ts";
 import { need } from "../environment/tools.ts";
 import { guestFolder, kernelFolder, sheerctl } from "../paths.ts";
+import { withTemporaryFolder } from "../temporary.ts";
 import { archiveOf, fileMode, folderMode, programMode, type ArchiveEntry } from "./cpio.ts";
 import { collectModules } from "./modules.ts";
 
@@ -47,13 +47,10 @@ async function initramfsEntries(release: string, moreSteps: string | undefined):
 }
 
 async function moduleEntries(release: string): Promise<ArchiveEntry[]> {
-  const staging = await mkdtemp(join(tmpdir(), "sheer-modules-"));
-  try {
+  return withTemporaryFolder("modules", async (staging) => {
     await collectModules(kernelFolder, release, staging);
-    return await entriesBelow(staging, staging);
-  } finally {
-    await rm(staging, { recursive: true });
-  }
+    return entriesBelow(staging, staging);
+  });
 }
 
 async function entriesBelow(folder: string, top: string): Promise<ArchiveEntry[]> {

@@ -14,10 +14,11 @@ export interface Transfer {
 /** This machine's loopback as the guest sees it through the emulator's network. */
 const loopbackInGuest = "10.0.2.2";
 
-/** Bytes that look random and are the same every time. */
-export function seededBytes(length: number, seed = "sheer demonstration"): Buffer {
+/** Text that looks random and is the same every time; text, since the guest's wget posts no zero bytes. */
+export function seededText(length: number, seed = "sheer demonstration"): Buffer {
   const key = createHash("sha256").update(seed).digest().subarray(0, 16);
-  return createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(length));
+  const random = createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(length));
+  return Buffer.from(random.toString("base64").slice(0, length), "latin1");
 }
 
 export function sha256Of(bytes: Buffer): string {
@@ -33,7 +34,7 @@ export class TransferServer {
   private readonly server: Server;
 
   constructor(downloadBytes: number) {
-    this.content = seededBytes(downloadBytes);
+    this.content = seededText(downloadBytes);
     this.sha256 = sha256Of(this.content);
     this.server = createServer((request, response) => void this.answer(request, response));
   }
@@ -51,6 +52,11 @@ export class TransferServer {
   /** Where the guest finds this server. */
   get addressInGuest(): string {
     return `${loopbackInGuest}:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** The hash of what the guest sends: the beginning of what it downloaded. */
+  uploadSha256(bytes: number): string {
+    return sha256Of(this.content.subarray(0, bytes));
   }
 
   close(): void {

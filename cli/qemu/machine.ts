@@ -45,8 +45,11 @@ export class Machine {
     this.ended = new Promise((resolve) => (this.end = resolve));
   }
 
-  static async start(pc: PcOptions, medium: Medium): Promise<Machine> {
+  /** Switches a PC on; the signal switches it off. */
+  static async start(pc: PcOptions, medium: Medium, signal?: AbortSignal): Promise<Machine> {
+    signal?.throwIfAborted();
     const machine = new Machine(await mkdtemp(join(tmpdir(), "sheer-")));
+    signal?.addEventListener("abort", () => machine.emulator?.kill("SIGKILL"));
     try {
       await machine.powerOn(pc, medium);
       return machine;
@@ -64,13 +67,26 @@ export class Machine {
     });
   }
 
-  /** Waits until the emulator ends, by power-off or otherwise; returns its exit code. */
-  async waitForEnd(seconds: number): Promise<number> {
+  /**
+   * Waits until the emulator ends, by power-off or otherwise; returns its exit code. Fails after so many seconds, or
+   * when both serial lines have been silent for so long.
+   */
+  async waitForEnd(seconds: number, silentSeconds = seconds): Promise<number> {
+    const deadline = performance.now() + seconds * 1000;
+    let lastText = performance.now();
+    const listening = [this.console, this.log].map((port) => port.onData(() => (lastText = performance.now())));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(this.failure(`The PC still ran after ${seconds} s.`)), seconds * 1000);
+      timer = setInterval(() => {
+        const now = performance.now();
+        if (now > deadline) reject(this.failure(`The PC still ran after ${seconds} s.`));
+        if (now > lastText + silentSeconds * 1000) reject(this.failure(`The PC was silent for ${silentSeconds} s.`));
+      }, 100);
     });
-    return Promise.race([this.ended, late]).finally(() => clearTimeout(timer));
+    return Promise.race([this.ended, late]).finally(() => {
+      clearInterval(timer);
+      for (const stop of listening) stop();
+    });
   }
 
   /** An error that says `what` and shows the ends of both serial lines. */
