@@ -49,7 +49,7 @@ function begin(instruction: Instruction, codeBits: u32): void {
   instruction.addressPrefix = false;
   instruction.lock = false;
   instruction.repeat = Repeat.None;
-  instruction.override = NO_REGISTER;
+  instruction.segmentOverride = NO_REGISTER;
   instruction.inMemory = false;
   instruction.mod = 3;
   instruction.reg = 0;
@@ -75,11 +75,11 @@ function decodePrefixes(vcpu: Vcpu, instruction: Instruction): u32 {
       case 0x2e:
       case 0x36:
       case 0x3e:
-        if (!wide) instruction.override = ((byte >> 3) & 3) as i32;
+        if (!wide) instruction.segmentOverride = ((byte >> 3) & 3) as i32;
         break;
       case 0x64:
       case 0x65:
-        instruction.override = (byte - 0x64 + Segment.Fs) as i32;
+        instruction.segmentOverride = (byte - 0x64 + Segment.Fs) as i32;
         break;
       case 0x66:
         instruction.operandPrefix = true;
@@ -123,8 +123,8 @@ function decodeOpcode(vcpu: Vcpu, instruction: Instruction, first: u32): u32 {
 /** False for an encoding that is not known. */
 function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
   const wide = instruction.codeBits == 64;
-  let operation = word & 0xff;
-  let form: u32 = (word >> FORM_SHIFT) & 7;
+  let operation: Operation = word & 0xff;
+  let form: Form = (word >> FORM_SHIFT) & 7;
   let immediate: u32 = (word >> IMMEDIATE_SHIFT) & 7;
   if (operation == Operation.Unknown || (wide && word & INVALID_64)) return false;
 
@@ -146,7 +146,7 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
   instruction.width = word & BYTE ? 1 : instruction.operandSize;
   decodeImmediate(vcpu, instruction, immediate);
   if (instruction.ripRelative) instruction.displacement += vcpu.registers.rip + (instruction.length as u64);
-  if (instruction.override != NO_REGISTER) instruction.segment = instruction.override;
+  if (instruction.segmentOverride != NO_REGISTER) instruction.segment = instruction.segmentOverride;
   return operation != Operation.Unknown;
 }
 

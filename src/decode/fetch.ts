@@ -29,7 +29,7 @@ function fetchMore(vcpu: Vcpu, instruction: Instruction): bool {
   const offset = vcpu.registers.rip + (fetched as u64);
   let linear = offset;
   let count = (MAXIMUM_LENGTH - fetched) as u64;
-  let allowed = count != 0;
+  let allowed: bool = count != 0;
   if (instruction.codeBits == 64) {
     allowed = allowed && isCanonical(vcpu, linear);
   } else {

@@ -1,5 +1,6 @@
 import { Registers } from "../vcpu/vcpu";
 import { MemoryBus } from "./bus";
+import { Form, Operation } from "./opcodes";
 import { Outcome } from "./outcome";
 
 /** Longest instruction in bytes (APM 3, 1.1). */
@@ -79,13 +80,12 @@ export class Instruction {
   lock: bool = false;
   repeat: Repeat = Repeat.None;
   /** A segment-override prefix that counts, or -1. */
-  override: i32 = -1;
+  segmentOverride: i32 = -1;
 
   /** The last opcode byte; bits above tell the opcode map (OpcodeMap). */
   opcode: u32 = 0;
-  /** An Operation and a Form of opcodes.ts. */
-  operation: u32 = 0;
-  form: u32 = 0;
+  operation: Operation = Operation.Unknown;
+  form: Form = Form.Own;
   /** Width of the operation in bytes. */
   width: u32 = 0;
 

@@ -139,7 +139,7 @@ const MAP_38: StaticArray<u32> = new StaticArray<u32>(256);
 
 /** Operations of the groups by ModRM.reg (APM 3, table A-6). */
 // prettier-ignore
-const GROUPS: StaticArray<u8> = [
+const GROUPS: StaticArray<Operation> = [
   Operation.Add, Operation.Or, Operation.Adc, Operation.Sbb, Operation.And, Operation.Sub, Operation.Xor, Operation.Cmp,
   Operation.Pop, 0, 0, 0, 0, 0, 0, 0,
   Operation.Rol, Operation.Ror, Operation.Rcl, Operation.Rcr, Operation.Shl, Operation.Shr, Operation.Sal, Operation.Sar,
@@ -166,8 +166,8 @@ export function lookUp(opcode: u32): u32 {
   }
 }
 
-export function groupOperation(group: u32, reg: u32): u32 {
-  return unchecked(GROUPS[((group - Operation.Group1) << 3) | (reg & 7)]);
+export function groupOperation(group: Operation, reg: u32): Operation {
+  return unchecked(GROUPS[(((group - Operation.Group1) as u32) << 3) | (reg & 7)]);
 }
 
 function range(map: StaticArray<u32>, from: u32, to: u32, word: u32): void {

@@ -119,7 +119,8 @@ function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserv
   let table = root;
   let granted: u64 = Entry.Write | Entry.User;
   let noExecute: u64 = 0;
-  for (let level = levels; ; level--) {
+  let level = levels;
+  while (true) {
     const shift = (3 + 9 * level) as u64;
     const page = ((1 as u64) << shift) - 1;
     const address = table | (((linear >> shift) & 511) << 3);
@@ -138,6 +139,7 @@ function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserv
     }
     mark(address, entry, Entry.Accessed);
     table = entry & ADDRESS;
+    level--;
   }
 }
 

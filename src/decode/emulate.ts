@@ -1,0 +1,25 @@
+import { Vcpu } from "../vcpu/vcpu";
+import { MemoryBus } from "./bus";
+import { decode } from "./decoder";
+import { execute } from "./execute";
+import { carryOutPlainMove } from "./fast";
+import { Outcome } from "./outcome";
+
+export { GuestBus, MemoryBus } from "./bus";
+export { Outcome } from "./outcome";
+
+/**
+ * Carries out the guest's instruction at RIP, each memory access through `bus`. Done if it was: RIP is at the next
+ * instruction. After Faulted and Unfinished the guest is entered as it is; after Unknown it gets #UD from the caller.
+ * A single-step trap (RFLAGS.TF) and the end of an interrupt shadow are the caller's, as with every exit.
+ */
+export function carryOut(vcpu: Vcpu, bus: MemoryBus): Outcome {
+  const outcome = decode(vcpu);
+  return outcome == Outcome.Done ? execute(vcpu, bus) : outcome;
+}
+
+/** The same for an access that stopped at a known guest-physical address, with a short way for plain MOVs. */
+export function carryOutAt(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): Outcome {
+  if (carryOutPlainMove(vcpu, bus, faultAddress)) return Outcome.Done;
+  return carryOut(vcpu, bus);
+}

@@ -1,0 +1,77 @@
+import { translateFetched } from "../memory/translate";
+import { guestMemory } from "../memory/guest";
+import { physRead32, physRead64 } from "../metal";
+import { Gpr, Registers, Rflags, Vcpu } from "../vcpu/vcpu";
+import { MemoryBus } from "./bus";
+
+const PAGE_OFFSET: u64 = 0xfff;
+/** More than the longest form here: REX, opcode, ModRM, SIB, displacement, immediate. */
+const LONGEST: u64 = 12;
+
+/**
+ * The short way for what drivers do to device registers: MOV between a 32-bit register or an immediate and memory in
+ * 64-bit mode, without legacy prefixes. False, with nothing changed, for all else.
+ *
+ * The processor has just fetched this instruction and translated its operand, up to the nested tables that stopped it
+ * at `faultAddress`: no right needs a second check. That the operand's address agrees with it in the page is checked,
+ * because another processor may have changed the instruction meanwhile, and because the second part of an access
+ * across pages may have been the one that stopped.
+ */
+export function carryOutPlainMove(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): bool {
+  const registers = vcpu.registers;
+  const rip = registers.rip;
+  if (vcpu.codeBits() != 64 || (rip & PAGE_OFFSET) > PAGE_OFFSET - LONGEST) return false;
+  if ((faultAddress & PAGE_OFFSET) > PAGE_OFFSET - 3) return false;
+  const code = translateFetched(vcpu, rip);
+  if (!code || !guestMemory.permits(code, LONGEST)) return false;
+
+  let bytes = physRead64(code);
+  let rex: u32 = 0;
+  let length: u64 = 2;
+  if ((bytes & 0xf8) == 0x40) {
+    rex = bytes as u32;
+    length = 3;
+    bytes >>= 8;
+  }
+  const opcode = (bytes as u32) & 0xff;
+  if (opcode != 0x89 && opcode != 0x8b && opcode != 0xc7) return false;
+  const modRm = ((bytes >> 8) as u32) & 0xff;
+  const mod = modRm >> 6;
+  let base = modRm & 7;
+  let displacement = bytes >> 16;
+  let offset: u64 = 0;
+  if (base == 4) {
+    const sib = (displacement as u32) & 0xff;
+    base = sib & 7;
+    const index = ((sib >> 3) & 7) | ((rex & 2) << 2);
+    if (index != 4) offset = registers.get(index) << ((sib >> 6) as u64);
+    displacement >>= 8;
+    length++;
+  } else if (base == 5 && mod == 0) {
+    return false; // RIP-relative
+  }
+  if (mod == 1) {
+    displacement = displacement as i8 as u64;
+    length++;
+  } else if (mod == 2 || (mod == 0 && base == 5)) {
+    displacement = displacement as i32 as u64;
+    length += 4;
+  } else if (mod == 0) displacement = 0;
+  else return false;
+  if (mod || base != 5) offset += registers.get(base | ((rex & 1) << 3));
+  if (((offset + displacement) ^ faultAddress) & PAGE_OFFSET) return false;
+
+  const register = ((modRm >> 3) & 7) | ((rex & 4) << 1);
+  if (opcode == 0x89) {
+    bus.write(faultAddress, 4, registers.get(register) & 0xffff_ffff);
+  } else if (opcode == 0x8b) {
+    registers.set(register, bus.read(faultAddress, 4) & 0xffff_ffff);
+  } else {
+    if (modRm & 0x38) return false;
+    bus.write(faultAddress, 4, physRead32(code + length) as u64);
+    length += 4;
+  }
+  registers.rip = rip + length;
+  registers.rflags &= ~(Rflags.Rf as u64);
+  return true;
+}

@@ -1,0 +1,67 @@
+import { Access } from "../memory/translate";
+import { Gpr, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
+import { resolve } from "./address";
+import { STATUS_FLAGS, compute } from "./arithmetic";
+import { MemoryBus } from "./bus";
+import { Instruction, Repeat } from "./instruction";
+import { Operation } from "./opcodes";
+import { addToAddressRegister, finish, readAddressRegister, setStatusFlags, writeRegister } from "./operands";
+import { Outcome } from "./outcome";
+
+/** Repetitions of one call: interrupts wait for as long. */
+const MAXIMUM_REPETITIONS: u32 = 256;
+
+/**
+ * MOVS, CMPS, STOS, LODS and SCAS. A repeated one works like the processor's: after each repetition rCX, rSI and rDI
+ * are where they must be to go on from RIP, so that it can stop for a fault or after MAXIMUM_REPETITIONS.
+ */
+export function carryOutString(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): Outcome {
+  if (instruction.repeat == Repeat.None) {
+    return step(vcpu, bus, instruction) ? finish(vcpu, instruction) : Outcome.Faulted;
+  }
+  const registers = vcpu.registers;
+  const size = instruction.addressSize;
+  const operation = instruction.operation;
+  const compares = operation == Operation.Cmps || operation == Operation.Scas;
+  for (let i: u32 = 0; i < MAXIMUM_REPETITIONS; i++) {
+    if (!readAddressRegister(registers, Gpr.Rcx, size)) return finish(vcpu, instruction);
+    if (!step(vcpu, bus, instruction)) return Outcome.Faulted;
+    setStatusFlags(registers, instruction.flags);
+    addToAddressRegister(registers, Gpr.Rcx, size, -1);
+    const equal = (instruction.flags & Rflags.Zf) != 0;
+    if (compares && equal != (instruction.repeat == Repeat.Equal)) return finish(vcpu, instruction);
+  }
+  if (!readAddressRegister(registers, Gpr.Rcx, size)) return finish(vcpu, instruction);
+  return Outcome.Unfinished;
+}
+
+/** One repetition; false if an access faulted, and then nothing has happened. */
+function step(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): bool {
+  const operation = instruction.operation;
+  const width = instruction.width;
+  const source = instruction.memory;
+  const target = instruction.other;
+  const usesSource = operation != Operation.Stos && operation != Operation.Scas;
+  const usesTarget = operation != Operation.Lods;
+  const writes = operation == Operation.Movs || operation == Operation.Stos;
+  if (usesSource && !locate(vcpu, instruction, Gpr.Rsi, instruction.segment, Access.Read)) return false;
+  if (usesTarget && !locate(vcpu, instruction, Gpr.Rdi, Segment.Es, writes ? Access.Write : Access.Read)) return false;
+
+  const registers = vcpu.registers;
+  const value = usesSource ? source.read(bus) : readAddressRegister(registers, Gpr.Rax, width);
+  if (writes) target.write(bus, value);
+  else if (usesTarget) compute(instruction, Operation.Cmp, value, target.read(bus), width);
+  else writeRegister(registers, Gpr.Rax, width, 1, value);
+
+  const stride: u64 = (registers.rflags as u32) & Rflags.Df ? -(width as u64) : (width as u64);
+  if (usesSource) addToAddressRegister(registers, Gpr.Rsi, instruction.addressSize, stride);
+  if (usesTarget) addToAddressRegister(registers, Gpr.Rdi, instruction.addressSize, stride);
+  return true;
+}
+
+/** Resolves the operand at rSI (in the segment that prefixes choose) or rDI (always in ES). */
+function locate(vcpu: Vcpu, instruction: Instruction, register: u32, segment: Segment, access: Access): bool {
+  const offset = readAddressRegister(vcpu.registers, register, instruction.addressSize);
+  const operand = register == Gpr.Rsi ? instruction.memory : instruction.other;
+  return resolve(vcpu, operand, segment, offset, instruction.width, access);
+}
