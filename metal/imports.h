@@ -45,5 +45,6 @@ IMPORT void w2c_metal_cpuid(M, u32 leaf, u32 subleaf, u32 result) {
 }
 IMPORT u64 w2c_metal_readTsc(M) { u32 lo, hi; __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)); return (u64)hi << 32 | lo; }
 IMPORT u64 w2c_metal_readCr2(M) { u64 v; __asm__ volatile("mov %%cr2,%0" : "=r"(v)); return v; }
+IMPORT void w2c_metal_wbinvd(M) { __asm__ volatile("wbinvd" ::: "memory"); }
 IMPORT void w2c_metal_pause(M) { __asm__ volatile("pause"); }
 IMPORT void w2c_metal_halt(M) { stop(); }

@@ -73,6 +73,7 @@ void on_vector(struct interrupt_frame *f) {
     f->rflags &= ~0x200ull;
     return;
   }
+  if (f->vector == 1) { f->rflags |= 1 << 16; return; } /* a breakpoint of the guest's that some processors leave armed */
   if (f->vector == 13 && f->rip == (u64)rdmsr_at) { f->rip = (u64)rdmsr_failed; return; }
   if (f->vector == 13 && f->rip == (u64)wrmsr_at) { f->rip = (u64)wrmsr_failed; return; }
   trap(f->vector, f->rip);

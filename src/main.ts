@@ -1,12 +1,24 @@
-import { log } from "./log/log";
+// What the machine calls.
 import { BootInfo } from "./boot/info";
+import { bootSheer } from "./boot/boot";
+import { reportTrap } from "./control/trap";
+import { GuestRun } from "./vcpu/svm/run";
+import { handleExit } from "./vcpu/svm/exit";
+
+/** Starts Sheer; returns an EFI_STATUS if the machine is to go on without it. */
 export function boot(info: usize): u64 {
-  log.useUart(0x3f8);
-  log.info("hello ").hex(changetype<BootInfo>(info).blockBase).end();
-  return 0;
+  return bootSheer(changetype<BootInfo>(info));
 }
-export function exit(run: usize): void {}
+
+/** Answers one exit of the guest. */
+export function exit(run: usize): void {
+  handleExit(changetype<GuestRun>(run));
+}
+
+/**
+ * A trap of the hypervisor itself: a processor exception (`kind` is its vector) or a trap of the core (0x100 and its
+ * number) at code address `address`. True if the guest can go on.
+ */
 export function trap(kind: u32, address: u64): bool {
-  log.error("trap ").hex(kind).text(" at ").hex(address).end();
-  return false;
+  return reportTrap(kind, address);
 }

@@ -39,6 +39,8 @@ export declare function cpuid(leaf: u32, subleaf: u32, result: usize): void;
 export declare function readTsc(): u64;
 /** The address of the last page fault of the hypervisor itself. */
 export declare function readCr2(): u64;
+/** Writes all modified cache lines back and empties the caches (WBINVD). */
+export declare function wbinvd(): void;
 /** A spin-loop hint (PAUSE). */
 export declare function pause(): void;
 /** Stops this processor for good. */

@@ -45,7 +45,11 @@ class Build {
     try {
       await run(program, args, { cwd: root, maxBuffer: 64 << 20, ...(this.signal ? { signal: this.signal } : {}) });
     } catch (error) {
-      const { stdout = "", stderr = "", message = "" } = error as { stdout?: string; stderr?: string; message?: string };
+      const {
+        stdout = "",
+        stderr = "",
+        message = "",
+      } = error as { stdout?: string; stderr?: string; message?: string };
       if (this.signal?.aborted) throw new Error("The build was stopped.");
       throw new Error(`${program} failed:\n${stdout}${stderr}` || message);
     }
@@ -57,7 +61,16 @@ class Build {
     const flags =
       `--runtime src/runtime/arena --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
       `--initialMemory ${LINEAR_PAGES} --maximumMemory ${LINEAR_PAGES} --use abort=src/runtime/abort/onAbort`;
-    await this.call(process.execPath, [asc, entry, "src/runtime/abort.ts", "-o", wasm, "-t", wasm.replace(/wasm$/, "wat"), ...flags.split(" ")]);
+    await this.call(process.execPath, [
+      asc,
+      entry,
+      "src/runtime/abort.ts",
+      "-o",
+      wasm,
+      "-t",
+      wasm.replace(/wasm$/, "wat"),
+      ...flags.split(" "),
+    ]);
   }
 
   async translate(wasm: string): Promise<void> {
@@ -69,7 +82,14 @@ class Build {
 
   async compileC(source: string, object: string): Promise<void> {
     const includes = ["-I", "metal/include", "-I", "metal", "-I", this.work];
-    await this.call(this.tools.clang, [...C_FLAGS.split(" "), ...includes, "-c", source, "-o", join(this.work, object)]);
+    await this.call(this.tools.clang, [
+      ...C_FLAGS.split(" "),
+      ...includes,
+      "-c",
+      source,
+      "-o",
+      join(this.work, object),
+    ]);
   }
 
   /** Links; returns the map file's text. */
@@ -90,7 +110,8 @@ class Build {
     await writeFile(names, namesSource(functions));
     await this.compileC(names, "names.obj");
     const moved = functionNames(await this.link(output));
-    if (JSON.stringify(moved) !== JSON.stringify(functions)) throw new Error("The table of names moved the code it names.");
+    if (JSON.stringify(moved) !== JSON.stringify(functions))
+      throw new Error("The table of names moved the code it names.");
   }
 }
 
@@ -107,7 +128,9 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
 
   stage("TypeScript to core.wasm");
   await step.compileCore("src/main.ts", wasm);
-  const coreHash = createHash("sha256").update(await readFile(wasm)).digest("hex");
+  const coreHash = createHash("sha256")
+    .update(await readFile(wasm))
+    .digest("hex");
   stage("core.wasm to C");
   await step.translate(wasm);
   await writeFile(join(work, "hash.h"), `#define CORE_SHA256 "${coreHash}"\n`);

@@ -6,7 +6,9 @@ export interface FunctionName {
 
 /** wasm2c's C name of a core function back to the source's: `w2c_core_src0x2Flog0x2Flog0x2FLog0x23text` → `src/log/log/Log#text`. */
 function sourceName(symbol: string): string {
-  const name = symbol.replace(/^w2c_core_/, "").replace(/_?0x([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+  const name = symbol
+    .replace(/^w2c_core_/, "")
+    .replace(/_?0x([0-9A-F]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
   return name.replace(/^~?src\//, "");
 }
 
@@ -14,7 +16,8 @@ function sourceName(symbol: string): string {
 export function functionNames(map: string): FunctionName[] {
   const names = new Map<number, string>();
   const base = /Preferred load address is ([0-9a-f]+)/i.exec(map)?.[1];
-  if (base === undefined) throw new Error("The linker's map file has no load address: the format of lld-link's map has changed.");
+  if (base === undefined)
+    throw new Error("The linker's map file has no load address: the format of lld-link's map has changed.");
   for (const line of map.split("\n")) {
     const match = /^ ([0-9a-f]{4}):[0-9a-f]{8}\s+(\S+)\s+([0-9a-f]{16})\s/.exec(line);
     if (!match || match[1] !== "0001") continue; // section 1 is .text

@@ -29,7 +29,9 @@ export function patchGeneratedCode(source: string): string {
   return patches.reduce((text, { why, pattern, replacement, optional, forbidden }) => {
     const patched = text.replace(pattern, replacement);
     if ((patched === text && !optional) || forbidden?.test(patched)) {
-      throw new Error(`wasm2c's output has changed: ${String(pattern)} no longer fits (${why}). See cli/build/patches.ts.`);
+      throw new Error(
+        `wasm2c's output has changed: ${String(pattern)} no longer fits (${why}). See cli/build/patches.ts.`,
+      );
     }
     return patched;
   }, source);

@@ -32,7 +32,13 @@ async function find(names: string[], debianPackage: string): Promise<string> {
 export async function findTools(): Promise<Tools> {
   const versions = ["", "-19", "-18", "-17", "-16", "-15", "-14"];
   return {
-    clang: await find(versions.map((v) => `clang${v}`), "clang"),
-    lld: await find(versions.map((v) => `lld-link${v}`), "lld"),
+    clang: await find(
+      versions.map((v) => `clang${v}`),
+      "clang",
+    ),
+    lld: await find(
+      versions.map((v) => `lld-link${v}`),
+      "lld",
+    ),
   };
 }

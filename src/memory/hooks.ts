@@ -37,6 +37,14 @@ export class MmioHooks {
     return false;
   }
 
+  /** End of the range that starts at `base`, or 0. */
+  end(base: u64): u64 {
+    for (let i = 0; i < this.count; i++) {
+      if (unchecked(this.bases[i]) == base) return unchecked(this.ends[i]);
+    }
+    return 0;
+  }
+
   /** The device that answers for one byte, or null where memory is plain. */
   find(address: u64): MmioDevice | null {
     for (let i = 0; i < this.count; i++) {

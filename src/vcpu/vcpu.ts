@@ -112,6 +112,9 @@ export abstract class Vcpu {
   /** Delivers an exception to the guest at its current RIP before its next instruction. */
   abstract raise(exception: Exception): void;
   abstract raiseWithError(exception: Exception, error: u32): void;
+  /** Delivers an external interrupt, which the guest must be able to take, or an NMI before its next instruction. */
+  abstract injectInterrupt(vector: u32): void;
+  abstract injectNmi(): void;
 
   /** Page fault with CR2 set to the guest-virtual `address`. */
   raisePageFault(address: u64, error: u32): void {

@@ -1,0 +1,30 @@
+const EXIT_CODES: u32 = 0x100;
+const NESTED_PAGE_FAULT: u32 = 0x400;
+
+/** Slots behind the exit codes below 0x100. */
+const enum Slot {
+  NestedPageFault = 0x100,
+  Other = 0x101,
+  Count = 0x102,
+}
+
+/** What has happened since Sheer started. Reasons of exits are counted by the processor's own codes. */
+class Counters {
+  private readonly exits: StaticArray<u64> = new StaticArray<u64>(Slot.Count);
+  blockWrites: u64 = 0;
+  unknownInstructions: u64 = 0;
+  traps: u64 = 0;
+
+  @inline countExit(code: u32): void {
+    const slot = code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
+    unchecked(this.exits[slot]++);
+  }
+
+  /** How often an exit of this code came: 0 to 0xff, 0x400 for nested page faults, anything else for all others together. */
+  exitsOf(code: u32): u64 {
+    const slot = code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
+    return unchecked(this.exits[slot]);
+  }
+}
+
+export const counters = new Counters();

@@ -1,0 +1,2 @@
+import { Vcpu } from "../vcpu/vcpu";
+export function hypercall(_vcpu: Vcpu): bool { return false; }

@@ -1,0 +1,90 @@
+import { SegmentList } from "./segments";
+
+// The one interface between the card behind (intel/) and the card in front (virtio/). Neither knows the other.
+
+/** What a card can be asked to do with a frame that it sends. */
+export const enum Offload {
+  /** Fill in a TCP or UDP checksum. */
+  Checksum = 1 << 0,
+  /** Cut a large TCP segment over IPv4 into frames. */
+  Tcp4 = 1 << 1,
+  /** The same over IPv6. */
+  Tcp6 = 1 << 2,
+}
+
+/** An Ethernet frame without its FCS, and what is asked of the card or what the card found. */
+export class Frame extends SegmentList {
+  /** Sending: Offload bits asked for. Tcp4 and Tcp6 come with Checksum, which then names the TCP header. */
+  offloads: u32 = 0;
+  /** First byte that the checksum covers; it already holds the sum of the pseudo-header. */
+  checksumStart: u32 = 0;
+  /** Where the checksum goes, from checksumStart. */
+  checksumOffset: u32 = 0;
+  /** Most bytes of TCP payload in a frame. */
+  segmentSize: u32 = 0;
+  /** Receiving: the card has seen that the TCP or UDP checksum is right. */
+  checksumGood: bool = false;
+}
+
+/** What became of a frame given to the card. */
+export const enum Handed {
+  Taken,
+  /** The card is full: again after `reclaim` has given something back. */
+  NoRoom,
+  /** This frame cannot be sent by this card. */
+  Refused,
+}
+
+/** Reasons for which a card interrupts. */
+export const enum Cause {
+  Received = 1 << 0,
+  Sent = 1 << 1,
+  Link = 1 << 2,
+}
+
+export const NO_TOKEN: u32 = 0xffff_ffff;
+
+/** Takes the frames that a card has received. */
+export abstract class FrameReceiver {
+  /** Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. */
+  abstract receive(frame: Frame): bool;
+}
+
+/** A network card that Sheer owns. Nothing in it is told of interrupts: who owns the vector calls `acknowledge`. */
+export abstract class NetworkCard {
+  /** The MAC address: first byte in bits 7:0. */
+  mac: u64 = 0;
+
+  /** Brings the card up with all causes silent; false if it does not answer as it should. */
+  abstract start(): bool;
+  /** Ends all DMA and interrupts. Touches registers only: it may be called when nothing else is sound. */
+  abstract stop(): void;
+  /** Tells where the card's registers lie from now on. */
+  abstract moved(registers: u64): void;
+  /** What the card can do with frames that it sends: Offload bits. */
+  abstract offloads(): u32;
+  abstract linkUp(): bool;
+
+  /** Queues a frame. The memory that it lies in must stay as it is until `reclaim` returns `token`. */
+  abstract send(frame: Frame, token: u32): Handed;
+  /** Starts what was queued. */
+  abstract flush(): void;
+  /** The token of a frame that the card is done with, each once and in order, or NO_TOKEN. */
+  abstract reclaim(): u32;
+  /** Whether frames are queued that `reclaim` has not returned. */
+  abstract sending(): bool;
+  /** Drops all frames that are queued; the card touches their memory no more and their tokens are forgotten. */
+  abstract forgetSends(): void;
+
+  /** Gives what has been received to `receiver`: all of it, or until it can take no more. */
+  abstract poll(receiver: FrameReceiver): void;
+  /** Drops what has been received. */
+  abstract forgetReceived(): void;
+
+  /** Which causes interrupt from now on; one that is already waiting does so at once. */
+  abstract listen(causes: u32): void;
+  /** Takes back the interrupt request, and returns the causes it had. What happens later interrupts anew. */
+  abstract acknowledge(): u32;
+  /** Makes the card interrupt while it listens to `Link`, as if by itself. */
+  abstract interrupt(): void;
+}

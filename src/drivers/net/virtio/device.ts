@@ -1,0 +1,169 @@
+import { InterruptHandler } from "../../../interrupt/vectors";
+import { log } from "../../../log/log";
+import { Cause, NetworkCard, Offload } from "../card";
+import { netCounters } from "../counters";
+import { VirtioInterrupts } from "./interrupts";
+import { DeviceStatus, Feature } from "./layout";
+import { Virtqueue } from "./queue";
+import { ReceiveQueue } from "./receive";
+import { TransmitQueue } from "./transmit";
+
+const RECEIVE: u32 = 0;
+const TRANSMIT: u32 = 1;
+
+/**
+ * The virtio-net device itself, without its face on the PCI bus: features, status, two queues, link state. It works
+ * only when it is called: by the card's interrupt, by the guest's notification, by the guest's read of the ISR status.
+ */
+export class VirtioNet extends InterruptHandler {
+  readonly interrupts: VirtioInterrupts;
+  private readonly receiveQueue: ReceiveQueue;
+  private readonly transmitQueue: TransmitQueue;
+  private status: u32 = 0;
+  private busMaster: bool = false;
+  private features: u32 = 0;
+  private link: bool = false;
+  private receiveFrame: u32 = 0;
+  private transmitFrame: u32 = 0;
+
+  constructor(readonly card: NetworkCard) {
+    super();
+    this.interrupts = new VirtioInterrupts(card);
+    this.receiveQueue = new ReceiveQueue(card);
+    this.transmitQueue = new TransmitQueue(card);
+    this.link = card.linkUp();
+  }
+
+  deviceFeatures(): u32 {
+    const offloads = this.card.offloads();
+    return (
+      Feature.MAC |
+      Feature.STATUS |
+      Feature.GUEST_CSUM |
+      Feature.ANY_LAYOUT |
+      Feature.INDIRECT_DESC |
+      Feature.EVENT_IDX |
+      (offloads & Offload.Checksum ? Feature.CSUM : 0) |
+      (offloads & Offload.Tcp4 ? Feature.HOST_TSO4 : 0) |
+      (offloads & Offload.Tcp6 ? Feature.HOST_TSO6 : 0)
+    );
+  }
+  guestFeatures(): u32 {
+    return this.features;
+  }
+  setGuestFeatures(features: u32): void {
+    this.features = features & this.deviceFeatures();
+    this.receiveQueue.tellChecksums = (this.features & Feature.GUEST_CSUM) != 0;
+    this.transmitQueue.features = this.features;
+  }
+
+  getStatus(): u32 {
+    return this.status;
+  }
+  /** 0 resets the device (2.2.2.1). */
+  setStatus(status: u32): void {
+    this.status = status;
+    if (status == 0) this.reset();
+    this.update();
+  }
+  /** Without bus mastering the device touches no memory, as any other. */
+  setBusMaster(on: bool): void {
+    this.busMaster = on;
+    this.update();
+  }
+
+  queuePfn(queue: u32): u32 {
+    if (queue == RECEIVE) return this.receiveFrame;
+    return queue == TRANSMIT ? this.transmitFrame : 0;
+  }
+  /** Places a queue at a page of the guest's memory, or takes it away with 0; what was in it is forgotten (2.3). */
+  setQueuePfn(queue: u32, pfn: u32): void {
+    if (queue == RECEIVE) {
+      this.receiveFrame = pfn;
+      this.place(this.receiveQueue.queue, pfn);
+    } else if (queue == TRANSMIT) {
+      this.card.forgetSends();
+      this.transmitFrame = pfn;
+      this.place(this.transmitQueue.queue, pfn);
+    }
+    this.update();
+  }
+
+  notify(queue: u32): void {
+    netCounters.notifies++;
+    if (queue == RECEIVE || queue == TRANSMIT) this.service();
+  }
+
+  /** The card's interrupt, or the guest asking on a shared line who interrupts: the causes are taken before the work. */
+  interrupt(): void {
+    netCounters.cardInterrupts++;
+    this.poll();
+  }
+  poll(): void {
+    if (this.card.acknowledge() & Cause.Link) this.updateLink();
+    this.service();
+  }
+
+  /** ISR status as the guest reads it; what the card has comes first, so that 0 means that nothing happened. */
+  readIsr(): u32 {
+    if (!this.interrupts.msix.enabled) this.poll();
+    return this.interrupts.takeIsr();
+  }
+
+  /** The byte at an offset into the device's own fields: MAC address and status (appendix C). */
+  configByte(offset: u32): u32 {
+    if (offset < 6) return ((this.card.mac >> ((offset << 3) as u64)) as u32) & 0xff;
+    return offset == 6 && this.link ? 1 : 0;
+  }
+
+  /** Nothing moves any more. Uses the card's registers only. */
+  stop(): void {
+    this.receiveQueue.running = this.transmitQueue.running = false;
+    this.card.stop();
+  }
+
+  private service(): void {
+    const receive = this.receiveQueue.service();
+    const send = this.transmitQueue.service();
+    this.card.listen(Cause.Link | (receive ? Cause.Received : 0) | (send ? Cause.Sent : 0));
+    this.publish(this.receiveQueue.queue, RECEIVE);
+    this.publish(this.transmitQueue.queue, TRANSMIT);
+  }
+
+  private publish(queue: Virtqueue, index: u32): void {
+    if (!queue.unpublished) return;
+    this.interrupts.noteQueue();
+    if (queue.publish()) this.interrupts.raiseQueue(index);
+  }
+
+  private reset(): void {
+    this.interrupts.reset();
+    this.card.forgetSends();
+    this.setGuestFeatures(0);
+    this.receiveFrame = this.transmitFrame = 0;
+    this.receiveQueue.queue.remove();
+    this.transmitQueue.queue.remove();
+  }
+
+  private place(queue: Virtqueue, pfn: u32): void {
+    const eventIndex = (this.features & Feature.EVENT_IDX) != 0;
+    const indirect = (this.features & Feature.INDIRECT_DESC) != 0;
+    if (!queue.place((pfn as u64) << 12, eventIndex, indirect)) log.warn("virtio-net: queue at ").hex(pfn).end();
+  }
+
+  /** Starts or stops the queues after a change of what they depend on. */
+  private update(): void {
+    const running = this.busMaster && (this.status & DeviceStatus.DRIVER_OK) != 0;
+    if (running && !this.receiveQueue.running) this.card.forgetReceived();
+    this.receiveQueue.running = this.transmitQueue.running = running;
+    if (running) this.service();
+    else this.card.listen(0);
+  }
+
+  private updateLink(): void {
+    const link = this.card.linkUp();
+    if (link == this.link) return;
+    this.link = link;
+    this.interrupts.raiseConfig();
+  }
+}

@@ -1,0 +1,81 @@
+import { physOf } from "../../../metal";
+import { Frame, Handed, NetworkCard, NO_TOKEN, Offload } from "../card";
+import { netCounters } from "../counters";
+import { Feature, GsoType, HeaderFlag, NetHeader } from "./layout";
+import { QUEUE_SIZE, Taken, Virtqueue } from "./queue";
+
+/** The virtio_net_hdr of the frame at hand, copied out of the guest's memory. */
+const header: usize = memory.data(16, 8);
+
+/** Queue 1: frames that the guest offers go to the card, straight from where they lie. */
+export class TransmitQueue {
+  readonly queue: Virtqueue = new Virtqueue();
+  running: bool = false;
+  /** Features that the guest has accepted. */
+  features: u32 = 0;
+  private readonly frame: Frame = new Frame();
+
+  constructor(private readonly card: NetworkCard) {}
+
+  /** Gives the guest back what was sent and the card what the guest offers; returns whether the card should interrupt. */
+  service(): bool {
+    if (!this.running || !this.queue.ready) return false;
+    this.reclaim();
+    let room = true;
+    // One queue full at most: a guest on another processor could keep this one here for ever.
+    for (let left = QUEUE_SIZE; left && room; left--) {
+      const taken = this.queue.take(this.frame, false);
+      if (taken == Taken.Chain) room = this.handOn();
+      else if (taken == Taken.Broken || !this.queue.wantNotify(true)) break;
+    }
+    this.card.flush();
+    this.reclaim();
+    if (!room) this.queue.wantNotify(false);
+    return this.card.sending();
+  }
+
+  /** Gives the frame at hand to the card; false if that has no room. */
+  private handOn(): bool {
+    const frame = this.frame;
+    if (frame.length > NetHeader.Size && this.readHeader()) {
+      const bytes = frame.length;
+      const handed = this.card.send(frame, this.queue.head);
+      if (handed == Handed.Taken) {
+        netCounters.sentFrames++;
+        netCounters.sentBytes += bytes;
+        return true;
+      }
+      if (handed == Handed.NoRoom) {
+        this.queue.putBack();
+        return false;
+      }
+    }
+    netCounters.sendDrops++;
+    this.queue.finish(this.queue.head, 0);
+    return true;
+  }
+
+  /** Takes the header off the frame and what it asks for into it; false if that is not what the guest may ask. */
+  private readHeader(): bool {
+    const frame = this.frame;
+    frame.copyTo(physOf(header), NetHeader.Size);
+    frame.drop(NetHeader.Size);
+    frame.offloads = 0;
+    if (this.features & Feature.CSUM && load<u8>(header, NetHeader.Flags) & HeaderFlag.NEEDS_CSUM) {
+      frame.offloads = Offload.Checksum;
+      frame.checksumStart = load<u16>(header, NetHeader.ChecksumStart);
+      frame.checksumOffset = load<u16>(header, NetHeader.ChecksumOffset);
+    }
+    const gso = load<u8>(header, NetHeader.GsoType);
+    if (gso == GsoType.NONE) return true;
+    frame.segmentSize = load<u16>(header, NetHeader.GsoSize);
+    if (gso == GsoType.TCPV4 && this.features & Feature.HOST_TSO4) frame.offloads |= Offload.Tcp4;
+    else if (gso == GsoType.TCPV6 && this.features & Feature.HOST_TSO6) frame.offloads |= Offload.Tcp6;
+    else return false;
+    return (frame.offloads & Offload.Checksum) != 0;
+  }
+
+  private reclaim(): void {
+    for (let token = this.card.reclaim(); token != NO_TOKEN; token = this.card.reclaim()) this.queue.finish(token, 0);
+  }
+}

@@ -1,0 +1,67 @@
+import { BOOT_INFO, BootInfo } from "../boot/info";
+import { GuestBus } from "../decode/bus";
+import { cpuid } from "../metal";
+import { guestMemory } from "./guest";
+import { MmioDevice, MmioHooks } from "./hooks";
+import { NestedTables } from "./nested";
+import { memoryTypes } from "./types";
+
+const PAGE: u64 = 4096;
+
+/** Told when a mapping became narrower, so that processors forget the old one. */
+export abstract class TranslationCaches {
+  abstract flush(): void;
+}
+
+/** The guest-physical address space as a whole: its mapping and the devices that Sheer answers for. */
+class GuestSpace {
+  readonly hooks: MmioHooks = new MmioHooks();
+  readonly bus: GuestBus = new GuestBus(this.hooks);
+  readonly nested: NestedTables = new NestedTables();
+  private caches: TranslationCaches | null = null;
+
+  /** Builds the mapping for this machine; `levels` is the number of levels of the host's page tables. */
+  begin(levels: u32): void {
+    const registers = memory.data(16);
+    cpuid(0x8000_0008, 0, registers);
+    const physicalBits = load<u32>(registers) & 0xff;
+    const info = changetype<BootInfo>(BOOT_INFO);
+    guestMemory.begin(physicalBits);
+    memoryTypes.begin();
+    this.nested.build(info.blockBase, info.blockSize, physicalBits, levels);
+  }
+
+  setCaches(caches: TranslationCaches): void {
+    this.caches = caches;
+  }
+
+  /** Makes guest accesses to a range go to `device`; false, with nothing changed, if it overlaps another or tables are short. */
+  hook(base: u64, length: u64, device: MmioDevice): bool {
+    if (!guestMemory.permits(base, length) || !this.hooks.add(base, length, device)) return false;
+    for (let page = base & ~(PAGE - 1); page < base + length; page += PAGE) {
+      if (this.nested.unmap(page)) continue;
+      this.unhook(base);
+      return false;
+    }
+    this.flush();
+    return true;
+  }
+
+  /** Ends the hook that starts at `base`; pages that no other hook touches are the guest's again. */
+  unhook(base: u64): void {
+    const end = this.hooks.end(base);
+    if (!this.hooks.remove(base)) return;
+    for (let page = base & ~(PAGE - 1); page < end; page += PAGE) {
+      if (!this.hooks.touches(page, PAGE)) this.nested.map(page);
+    }
+    this.flush();
+  }
+
+  /** Has processors forget their translations of guest addresses before the guest goes on. */
+  flush(): void {
+    const caches = this.caches;
+    if (caches) caches.flush();
+  }
+}
+
+export const guestSpace = new GuestSpace();

@@ -1,0 +1,44 @@
+/** Type 0 configuration header: offset of each register (PCI Local Bus 3.0, 6.1). */
+export const enum Header {
+  VendorId = 0x00,
+  Command = 0x04,
+  Status = 0x06,
+  RevisionId = 0x08,
+  CacheLineSize = 0x0c,
+  HeaderType = 0x0e,
+  Bar0 = 0x10,
+  SubsystemVendorId = 0x2c,
+  CapabilitiesPointer = 0x34,
+  InterruptLine = 0x3c,
+}
+
+/** Command register (PCI Local Bus 3.0, 6.2.2). */
+export const enum Command {
+  IoSpace = 1 << 0,
+  MemorySpace = 1 << 1,
+  BusMaster = 1 << 2,
+  ParityErrorResponse = 1 << 6,
+  SerrEnable = 1 << 8,
+  InterruptDisable = 1 << 10,
+}
+
+/** Status register (PCI Local Bus 3.0, 6.2.3). */
+export const enum Status {
+  InterruptStatus = 1 << 3,
+  CapabilitiesList = 1 << 4,
+}
+
+/** Low bits of a base address register (PCI Local Bus 3.0, 6.2.5.1). */
+export const enum BarFlag {
+  IoSpace = 1 << 0,
+  Type64 = 1 << 2,
+}
+
+/** Capability IDs (PCI Local Bus 3.0, appendix H). */
+export const enum CapabilityId {
+  Msi = 0x05,
+  MsiX = 0x11,
+}
+
+/** What a read of nothing gives. */
+export const ALL_ONES: u32 = 0xffff_ffff;

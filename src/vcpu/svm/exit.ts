@@ -1,0 +1,119 @@
+import { counters } from "../../control/counters";
+import { hypercall } from "../../control/hypercall";
+import { carryOutAt } from "../../decode/emulate";
+import { instructionLength } from "../../decode/length";
+import { Outcome } from "../../decode/outcome";
+import { log } from "../../log/log";
+import { guestMemory } from "../../memory/guest";
+import { guestSpace } from "../../memory/space";
+import { wbinvd } from "../../metal";
+import { guestCpuid } from "../cpuid";
+import { externalInterrupt } from "../interrupts";
+import { resetMachine } from "../reset";
+import { Exception } from "../vcpu";
+import { portAccess } from "./io";
+import { svmMsrs } from "./msrs";
+import { GuestRun } from "./run";
+import { SvmVcpu } from "./vcpu";
+import { Event, EventType, ExitCode } from "./vmcb";
+
+/** Answers one #VMEXIT of the processor whose run block this is. */
+export function handleExit(run: GuestRun): void {
+  const vcpu = changetype<SvmVcpu>(run.vcpu);
+  const vmcb = vcpu.vmcb;
+  const code = vmcb.exitCode;
+  vcpu.load();
+  counters.countExit(code);
+  vmcb.eventInjection = 0;
+  vmcb.tlbControl = 0;
+  const interrupted = vmcb.exitIntInfo;
+  if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
+  dispatch(vcpu, code);
+  vcpu.store();
+}
+
+function dispatch(vcpu: SvmVcpu, code: u32): void {
+  switch (code) {
+    case ExitCode.Cpuid:
+      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4);
+      return advance(vcpu);
+    case ExitCode.Ioio:
+      return portAccess(vcpu);
+    case ExitCode.NestedPageFault:
+      return nestedPageFault(vcpu);
+    case ExitCode.Intr:
+      return externalInterrupt(vcpu);
+    case ExitCode.Msr:
+      return msrAccess(vcpu);
+    case ExitCode.Vmmcall:
+      if (!hypercall(vcpu)) return vcpu.raise(Exception.InvalidOpcode);
+      return advance(vcpu);
+    case ExitCode.Invd: // its effect on Sheer's own dirty cache lines would be fatal: write them back instead
+    case ExitCode.Wbinvd:
+      wbinvd();
+      return advance(vcpu);
+    case ExitCode.Shutdown:
+      return tripleFault(vcpu);
+    case ExitCode.Invalid:
+      // A control register value that the processor refuses only now is #GP (AMD APM 2, 15.5.1)
+      return vcpu.raiseWithError(Exception.GeneralProtection, 0);
+    case ExitCode.Init: // never arrives: INIT is not sent; should a device do so, it is held
+      return;
+    default: // SVM's own instructions, which this guest's processor does not have
+      return vcpu.raise(Exception.InvalidOpcode);
+  }
+}
+
+function advance(vcpu: SvmVcpu): void {
+  const length = instructionLength(vcpu);
+  if (length) vcpu.advanceTo(vcpu.registers.rip + (length as u64));
+}
+
+/**
+ * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts
+ * and breakpoints are left out: RIP is still at their instruction, which runs again.
+ */
+function deliverAgain(vcpu: SvmVcpu, event: u64): void {
+  const vector = Event.vector(event);
+  let type = Event.type(event);
+  if (type == EventType.SoftwareInterrupt || (type == EventType.Exception && (vector == 3 || vector == 4))) return;
+  // Some processors name external interrupts and NMIs exceptions here, which EVENTINJ does not take
+  if (type == EventType.Exception && vector == 2) type = EventType.Nmi;
+  else if (type == EventType.Exception && vector >= 32) type = EventType.External;
+  vcpu.vmcb.eventInjection = (event & ~(0x700 as u64)) | ((type as u64) << 8);
+}
+
+function msrAccess(vcpu: SvmVcpu): void {
+  const registers = vcpu.registers;
+  const index = registers.rcx as u32;
+  const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
+  const done = vcpu.vmcb.exitInfo1 & 1 ? svmMsrs.write(vcpu, index, value) : svmMsrs.read(vcpu, index);
+  if (done) advance(vcpu);
+  else vcpu.raiseWithError(Exception.GeneralProtection, 0);
+}
+
+function nestedPageFault(vcpu: SvmVcpu): void {
+  const address = vcpu.vmcb.exitInfo2;
+  const hooked = guestSpace.hooks.touches(address & ~0xfff, 0x1000);
+  if (!hooked) {
+    if (guestMemory.permits(address, 1)) {
+      if (guestSpace.nested.mapOnDemand(address)) return;
+    } else {
+      counters.blockWrites++;
+    }
+  }
+  const outcome = carryOutAt(vcpu, guestSpace.bus, address);
+  if (outcome == Outcome.Unknown) unknownInstruction(vcpu, address);
+}
+
+function unknownInstruction(vcpu: SvmVcpu, address: u64): void {
+  if (!counters.unknownInstructions++) {
+    log.warn("an instruction that Sheer does not know touched ").hex(address).text(" at ").hex(vcpu.registers.rip).end();
+  }
+  vcpu.raise(Exception.InvalidOpcode);
+}
+
+function tripleFault(vcpu: SvmVcpu): void {
+  log.info("the guest's processor shut down at ").hex(vcpu.registers.rip).text("; the machine is reset").end();
+  resetMachine();
+}

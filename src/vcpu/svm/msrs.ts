@@ -1,0 +1,125 @@
+import { guestSpace } from "../../memory/space";
+import { cpuid, rdmsr, tryRdmsr, tryWrmsr } from "../../metal";
+import { log } from "../../log/log";
+import { EFER_SVME, SvmVcpu } from "./vcpu";
+import { MsrPermissions } from "./permissions";
+
+/** MSRs whose guest view is not the processor's. */
+const enum Msr {
+  ApicBase = 0x1b,
+  Efer = 0xc000_0080,
+  VmCr = 0xc001_0114,
+  VmHsavePa = 0xc001_0117,
+  SvmKey = 0xc001_0118,
+}
+
+const enum Efer {
+  Sce = 1 << 0,
+  Lme = 1 << 8,
+  Lma = 1 << 10,
+  Nxe = 1 << 11,
+  Lmsle = 1 << 13,
+  Ffxsr = 1 << 14,
+  Tce = 1 << 15,
+  AutomaticIbrs = 1 << 21,
+}
+const CR0_PG: u64 = 1 << 31;
+
+/** VM_CR as the guest sees it: SVM disabled and locked, as firmware leaves it on a machine without SVM (AMD APM 2, 15.30.1). */
+const VM_CR_DISABLED: u64 = (1 << 4) | (1 << 3);
+
+/** The MSRs that cause exits: SVM's own, which the guest does not have, and the two with consequences for Sheer. */
+class SvmMsrs {
+  readonly permissions: MsrPermissions = new MsrPermissions();
+  private eferBits: u64 = 0;
+
+  begin(): void {
+    this.permissions.intercept(Msr.ApicBase);
+    this.permissions.intercept(Msr.Efer);
+    this.permissions.intercept(Msr.VmCr);
+    this.permissions.intercept(Msr.VmHsavePa);
+    this.permissions.intercept(Msr.SvmKey);
+    this.eferBits = supportedEferBits();
+  }
+
+  /** False if the guest gets #GP. */
+  read(vcpu: SvmVcpu, index: u32): bool {
+    let value: u64 = 0;
+    switch (index) {
+      case Msr.Efer:
+        value = vcpu.vmcb.efer & ~EFER_SVME;
+        break;
+      case Msr.VmCr:
+        value = VM_CR_DISABLED;
+        break;
+      case Msr.VmHsavePa:
+      case Msr.SvmKey:
+        break;
+      default: {
+        const result = memory.data(8, 8);
+        if (!tryRdmsr(index, result)) return false;
+        value = load<u64>(result);
+      }
+    }
+    vcpu.registers.rax = value & 0xffff_ffff;
+    vcpu.registers.rdx = value >> 32;
+    return true;
+  }
+
+  /** False if the guest gets #GP. */
+  write(vcpu: SvmVcpu, index: u32, value: u64): bool {
+    switch (index) {
+      case Msr.Efer:
+        return this.writeEfer(vcpu, value);
+      case Msr.ApicBase:
+        return writeApicBase(value);
+      case Msr.VmCr: // locked: writes are ignored
+        return true;
+      case Msr.VmHsavePa:
+      case Msr.SvmKey:
+        return false;
+      default:
+        return tryWrmsr(index, value);
+    }
+  }
+
+  private writeEfer(vcpu: SvmVcpu, value: u64): bool {
+    const vmcb = vcpu.vmcb;
+    const old = vmcb.efer;
+    if (value & ~this.eferBits) return false;
+    // Long mode cannot be switched while paging is on (AMD APM 2, 14.6); LMA is the processor's own.
+    if ((vmcb.cr0 & CR0_PG) != 0 && ((old ^ value) & Efer.Lme) != 0) return false;
+    vmcb.efer = (value & ~(Efer.Lma as u64)) | (old & Efer.Lma) | EFER_SVME;
+    guestSpace.flush(); // NXE changes what page-table entries mean
+    return true;
+  }
+}
+
+/** The EFER bits that this processor has (AMD APM 2, 3.1.7), but SVME. */
+function supportedEferBits(): u64 {
+  const registers = memory.data(16, 8);
+  let bits: u64 = Efer.Lma;
+  cpuid(0x8000_0001, 0, registers);
+  const ecx = load<u32>(registers, 8);
+  const edx = load<u32>(registers, 12);
+  if (edx & (1 << 11)) bits |= Efer.Sce;
+  if (edx & (1 << 20)) bits |= Efer.Nxe;
+  if (edx & (1 << 25)) bits |= Efer.Ffxsr;
+  if (edx & (1 << 29)) bits |= Efer.Lme;
+  if (ecx & (1 << 17)) bits |= Efer.Tce;
+  cpuid(0x8000_000a, 0, registers);
+  if (!(load<u32>(registers, 12) & (1 << 20))) bits |= Efer.Lmsle;
+  cpuid(0x8000_0000, 0, registers);
+  if (load<u32>(registers) < 0x8000_0021) return bits;
+  cpuid(0x8000_0021, 0, registers);
+  if (load<u32>(registers) & (1 << 8)) bits |= Efer.AutomaticIbrs;
+  return bits;
+}
+
+/** The local APIC stays where it is and as it is: Sheer's hook lies there, and some processors cannot enable it again. */
+function writeApicBase(value: u64): bool {
+  if (value != rdmsr(Msr.ApicBase)) log.warn("the guest's new APIC base ").hex(value).text(" is ignored").end();
+  return true;
+}
+
+export const svmMsrs = new SvmMsrs();

@@ -1,0 +1,46 @@
+import { physOf } from "../../metal";
+import { takePages } from "../../memory/frames";
+import { PortIntercepts } from "../ports";
+
+/** The I/O permissions map: one bit a port, and three more for accesses across the last (AMD APM 2, 15.10.1). */
+export class IoPermissions extends PortIntercepts {
+  private readonly map: usize = takePages(3);
+
+  address(): u64 {
+    return physOf(this.map);
+  }
+
+  intercept(port: u32, on: bool): void {
+    setBit(this.map + (port >> 3), port & 7, on);
+  }
+}
+
+/** Offset in the MSR permissions map of each range of MSRs it covers (AMD APM 2, 15.11). */
+const enum MsrRange {
+  Low = 0x0000,
+  High = 0x0800,
+  Amd = 0x1000,
+}
+
+/** The MSR permissions map: two bits an MSR, read and write. MSRs outside its ranges always cause exits. */
+export class MsrPermissions {
+  private readonly map: usize = takePages(2);
+
+  address(): u64 {
+    return physOf(this.map);
+  }
+
+  intercept(index: u32): void {
+    const bit = (index & 0x1fff) << 1;
+    const range = index >= 0xc001_0000 ? MsrRange.Amd : index >= 0xc000_0000 ? MsrRange.High : MsrRange.Low;
+    const byte = this.map + range + (bit >> 3);
+    setBit(byte, bit & 7, true);
+    setBit(byte, (bit & 7) + 1, true);
+  }
+}
+
+function setBit(byte: usize, bit: u32, on: bool): void {
+  const mask: u32 = 1 << bit;
+  const old: u32 = load<u8>(byte);
+  store<u8>(byte, on ? old | mask : old & ~mask);
+}

@@ -1,0 +1,251 @@
+// The virtual machine control block (AMD APM 2, appendix B). The control area is at 0, the state save area at 0x400.
+
+/** Intercepts in the word at 00Ch (AMD APM 2, table B-1). */
+export const enum Intercept1 {
+  Intr = 1 << 0,
+  Nmi = 1 << 1,
+  Init = 1 << 3,
+  Vintr = 1 << 4,
+  Cpuid = 1 << 18,
+  Invd = 1 << 22,
+  Invlpga = 1 << 26,
+  IoioProt = 1 << 27,
+  MsrProt = 1 << 28,
+  Shutdown = 1 << 31,
+}
+
+/** Intercepts in the word at 010h. */
+export const enum Intercept2 {
+  Vmrun = 1 << 0,
+  Vmmcall = 1 << 1,
+  Vmload = 1 << 2,
+  Vmsave = 1 << 3,
+  Stgi = 1 << 4,
+  Clgi = 1 << 5,
+  Skinit = 1 << 6,
+}
+
+/** Values of EXITCODE (AMD APM 2, appendix C). */
+export const enum ExitCode {
+  Intr = 0x60,
+  Nmi = 0x61,
+  Init = 0x63,
+  Vintr = 0x64,
+  Cpuid = 0x72,
+  Invd = 0x76,
+  Invlpga = 0x7a,
+  Ioio = 0x7b,
+  Msr = 0x7c,
+  Shutdown = 0x7f,
+  Vmrun = 0x80,
+  Vmmcall = 0x81,
+  Vmload = 0x82,
+  Vmsave = 0x83,
+  Stgi = 0x84,
+  Clgi = 0x85,
+  Skinit = 0x86,
+  Wbinvd = 0x89,
+  NestedPageFault = 0x400,
+  /** VMEXIT_INVALID: -1, of which some processors store only the low half. */
+  Invalid = 0xffff_ffff,
+}
+
+/** TYPE in EVENTINJ and EXITINTINFO (AMD APM 2, 15.20). */
+export const enum EventType {
+  External = 0,
+  Nmi = 2,
+  Exception = 3,
+  SoftwareInterrupt = 4,
+}
+
+/** EVENTINJ and EXITINTINFO: VECTOR 7:0, TYPE 10:8, EV 11, V 31, ERRORCODE 63:32. */
+export namespace Event {
+  export const VALID: u64 = 1 << 31;
+  const ERROR_VALID: u64 = 1 << 11;
+
+  export function make(type: EventType, vector: u32): u64 {
+    return VALID | ((type as u64) << 8) | (vector as u64);
+  }
+  export function withError(event: u64, error: u32): u64 {
+    return event | ERROR_VALID | ((error as u64) << 32);
+  }
+  export function vector(event: u64): u32 {
+    return (event as u32) & 0xff;
+  }
+  export function type(event: u64): EventType {
+    return (((event as u32) >> 8) & 7) as EventType;
+  }
+}
+
+/** A segment register in the save area: selector, attributes (as the descriptor's, packed to 12 bits), limit, base. */
+@unmanaged
+export class VmcbSegment {
+  selector: u16;
+  attributes: u16;
+  limit: u32;
+  base: u64;
+
+  set(selector: u32, attributes: u32, limit: u32, base: u64): void {
+    this.selector = selector as u16;
+    this.attributes = attributes as u16;
+    this.limit = limit;
+    this.base = base;
+  }
+}
+
+export const enum SegmentAttribute {
+  /** Default operand size, D/B. */
+  Default = 1 << 10,
+  Long = 1 << 9,
+}
+
+@unmanaged
+export class Vmcb {
+  private get at(): usize {
+    return changetype<usize>(this);
+  }
+  set interceptMisc1(v: u32) {
+    store<u32>(this.at, v, 0x00c);
+  }
+  get interceptMisc1(): u32 {
+    return load<u32>(this.at, 0x00c);
+  }
+  set interceptMisc2(v: u32) {
+    store<u32>(this.at, v, 0x010);
+  }
+  set iopmBase(v: u64) {
+    store<u64>(this.at, v, 0x040);
+  }
+  set msrpmBase(v: u64) {
+    store<u64>(this.at, v, 0x048);
+  }
+  set guestAsid(v: u32) {
+    store<u32>(this.at, v, 0x058);
+  }
+  /** TLB_CONTROL: 1 flushes everything on the next VMRUN. */
+  set tlbControl(v: u8) {
+    store<u8>(this.at, v, 0x05c);
+  }
+  /** V_IRQ, V_INTR_MASKING and the vector (AMD APM 2, 15.21). */
+  set interruptControl(v: u64) {
+    store<u64>(this.at, v, 0x060);
+  }
+  /** Bit 0: the guest is in the shadow of STI or MOV SS. */
+  get interruptShadow(): u64 {
+    return load<u64>(this.at, 0x068);
+  }
+  set interruptShadow(v: u64) {
+    store<u64>(this.at, v, 0x068);
+  }
+  get exitCode(): u32 {
+    return load<u32>(this.at, 0x070);
+  }
+  get exitInfo1(): u64 {
+    return load<u64>(this.at, 0x078);
+  }
+  get exitInfo2(): u64 {
+    return load<u64>(this.at, 0x080);
+  }
+  get exitIntInfo(): u64 {
+    return load<u64>(this.at, 0x088);
+  }
+  /** Bit 0: NP_ENABLE. */
+  set nestedControl(v: u64) {
+    store<u64>(this.at, v, 0x090);
+  }
+  get eventInjection(): u64 {
+    return load<u64>(this.at, 0x0a8);
+  }
+  set eventInjection(v: u64) {
+    store<u64>(this.at, v, 0x0a8);
+  }
+  set nestedCr3(v: u64) {
+    store<u64>(this.at, v, 0x0b0);
+  }
+
+  /** Segments in the order of Segment (ES, CS, SS, DS, FS, GS), then GDTR, LDTR, IDTR, TR. */
+  segment(index: u32): VmcbSegment {
+    return changetype<VmcbSegment>(this.at + 0x400 + ((index as usize) << 4));
+  }
+  get cpl(): u8 {
+    return load<u8>(this.at, 0x4cb);
+  }
+  set cpl(v: u8) {
+    store<u8>(this.at, v, 0x4cb);
+  }
+  get efer(): u64 {
+    return load<u64>(this.at, 0x4d0);
+  }
+  set efer(v: u64) {
+    store<u64>(this.at, v, 0x4d0);
+  }
+  get cr4(): u64 {
+    return load<u64>(this.at, 0x548);
+  }
+  set cr4(v: u64) {
+    store<u64>(this.at, v, 0x548);
+  }
+  get cr3(): u64 {
+    return load<u64>(this.at, 0x550);
+  }
+  set cr3(v: u64) {
+    store<u64>(this.at, v, 0x550);
+  }
+  get cr0(): u64 {
+    return load<u64>(this.at, 0x558);
+  }
+  set cr0(v: u64) {
+    store<u64>(this.at, v, 0x558);
+  }
+  set dr7(v: u64) {
+    store<u64>(this.at, v, 0x560);
+  }
+  set dr6(v: u64) {
+    store<u64>(this.at, v, 0x568);
+  }
+  get rflags(): u64 {
+    return load<u64>(this.at, 0x570);
+  }
+  set rflags(v: u64) {
+    store<u64>(this.at, v, 0x570);
+  }
+  get rip(): u64 {
+    return load<u64>(this.at, 0x578);
+  }
+  set rip(v: u64) {
+    store<u64>(this.at, v, 0x578);
+  }
+  get rsp(): u64 {
+    return load<u64>(this.at, 0x5d8);
+  }
+  set rsp(v: u64) {
+    store<u64>(this.at, v, 0x5d8);
+  }
+  get rax(): u64 {
+    return load<u64>(this.at, 0x5f8);
+  }
+  set rax(v: u64) {
+    store<u64>(this.at, v, 0x5f8);
+  }
+  /** STAR, LSTAR, CSTAR, SFMASK, KernelGsBase, SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP lie in this order at 600h. */
+  setSystemMsr(index: u32, v: u64): void {
+    store<u64>(this.at + 0x600 + ((index as usize) << 3), v);
+  }
+  get cr2(): u64 {
+    return load<u64>(this.at, 0x640);
+  }
+  set cr2(v: u64) {
+    store<u64>(this.at, v, 0x640);
+  }
+  set guestPat(v: u64) {
+    store<u64>(this.at, v, 0x668);
+  }
+}
+
+/** Save-area slots behind the six segment registers. */
+export const enum TableRegister {
+  Gdtr = 6,
+  Ldtr = 7,
+  Idtr = 8,
+  Tr = 9,
+}
