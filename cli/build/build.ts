@@ -92,6 +92,12 @@ class Build {
     ]);
   }
 
+  /** The guest's side of the hypercalls: a static Linux program without a C library. */
+  async compileSheerctl(output: string): Promise<void> {
+    const flags = "--target=x86_64-unknown-linux-gnu -std=c11 -O2 -Wall -Werror -ffreestanding -fno-stack-protector -mgeneral-regs-only -fno-ident -fno-pic -nostdlib -static -fuse-ld=lld -Wl,--build-id=none";
+    await this.call(this.tools.clang, [...flags.split(" "), "metal/linux/sheerctl.c", "-o", output]);
+  }
+
   /** Links; returns the map file's text. */
   async link(output: string): Promise<string> {
     const map = join(this.work, "sheer.map");
@@ -138,6 +144,7 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
   await step.compileC("metal/main.c", "main.obj");
   const efi = join(dist, "sheer.efi");
   await step.linkWithNames(efi);
+  await step.compileSheerctl(join(dist, "sheerctl"));
   await copyFile(wasm, join(dist, "core.wasm"));
   return { efi, efiBytes: (await stat(efi)).size, coreHash };
 }

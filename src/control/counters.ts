@@ -11,20 +11,28 @@ const enum Slot {
 /** What has happened since Sheer started. Reasons of exits are counted by the processor's own codes. */
 class Counters {
   private readonly exits: StaticArray<u64> = new StaticArray<u64>(Slot.Count);
+  /** Writes of the guest to Sheer's block, dropped. */
   blockWrites: u64 = 0;
+  /** Instructions on hooked pages that are not carried out. */
   unknownInstructions: u64 = 0;
+  /** Traps of the hypervisor itself. */
   traps: u64 = 0;
 
   @inline countExit(code: u32): void {
-    const slot = code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
-    unchecked(this.exits[slot]++);
+    const slot = slotOf(code);
+    unchecked((this.exits[slot] = unchecked(this.exits[slot]) + 1));
   }
 
   /** How often an exit of this code came: 0 to 0xff, 0x400 for nested page faults, anything else for all others together. */
   exitsOf(code: u32): u64 {
-    const slot = code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
-    return unchecked(this.exits[slot]);
+    return unchecked(this.exits[slotOf(code)]);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function slotOf(code: u32): u32 {
+  return code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
 }
 
 export const counters = new Counters();

@@ -1,0 +1,73 @@
+/* sheerctl: asks Sheer from a Linux guest, by the calls of src/control/hypercall.ts. A program without a C library.
+ *   sheerctl          version and counters, a line each
+ *   sheerctl log      Sheer's log
+ *   sheerctl present  exit status 0 if this machine runs on Sheer */
+typedef unsigned long u64;
+typedef unsigned int u32;
+
+#define CALL_VERSION 0x53480000u
+#define CALL_COUNTER 0x53480001u
+#define CALL_LOG 0x53480002u
+
+struct answer { u64 rax, text[4]; }; /* rbx rcx rdx rsi */
+
+static struct answer call(u32 number, u64 argument) {
+  struct answer a;
+  __asm__ volatile("vmmcall" : "=a"(a.rax), "=b"(a.text[0]), "=c"(a.text[1]), "=d"(a.text[2]), "=S"(a.text[3])
+    : "a"((u64)number), "b"(argument), "c"(0ul), "d"(0ul), "S"(0ul) : "memory");
+  return a;
+}
+
+static long system_call(long number, long a, const void *b, long c) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+  return result;
+}
+
+static char buffer[4096];
+static u64 used;
+static void flush(void) { system_call(1, 1, buffer, used); used = 0; }
+static void put(char c) { if (used == sizeof buffer) flush(); buffer[used++] = c; }
+static void put_text(const char *s, u64 longest) { for (u64 i = 0; i < longest && s[i]; i++) put(s[i]); }
+static void put_number(u64 n) { if (n >= 10) put_number(n / 10); put('0' + n % 10); }
+
+/* CPUID says whether VMMCALL has a meaning here: without Sheer it is an invalid instruction. */
+static int present(void) {
+  u32 a = 0x40000000, b, c = 0, d;
+  __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  return b == 0x65656853 && c == 0x65685372 && d == 0x68537265; /* "SheerSheerSh" */
+}
+
+static void show_counters(void) {
+  u64 version = call(CALL_VERSION, 0).rax;
+  put_text("version ", 99); put_number(version >> 16 & 0xff); put('.'); put_number(version >> 8 & 0xff); put('.');
+  put_number(version & 0xff); put_text(" interface ", 99); put_number(version >> 32); put('\n');
+  for (u64 i = 0;; i++) {
+    struct answer a = call(CALL_COUNTER, i);
+    if (!a.text[0]) return;
+    put_text((char *)a.text, 24); put(' '); put_number(a.rax); put('\n');
+  }
+}
+
+static void show_log(void) {
+  for (u64 at = 0;;) {
+    struct answer a = call(CALL_LOG, at);
+    if (!a.rax) return;
+    for (u64 i = 0; i < a.rax; i++) put(((char *)(a.text + 1))[i]);
+    at = a.text[0] + a.rax;
+  }
+}
+
+static __attribute__((used, noreturn)) void start(long count, char **arguments) {
+  int here = present();
+  char verb = count > 1 ? arguments[1][0] : 0;
+  if (!here) put_text("This machine does not run on Sheer.\n", 99);
+  else if (verb == 'l') show_log();
+  else if (!verb) show_counters();
+  flush();
+  for (;;) system_call(231, here ? 0 : 1, 0, 0); /* exit_group */
+}
+
+__attribute__((naked)) void _start(void) {
+  __asm__("mov (%rsp),%rdi; lea 8(%rsp),%rsi; and $-16,%rsp; call start");
+}
