@@ -34,5 +34,5 @@ async function makeFatImage(image: string, megabytes: number): Promise<void> {
   const file = await open(image, "w");
   await file.truncate(megabytes * megabyte);
   await file.close();
-  await runTool("mformat", ["-i", image, "-T", String((megabytes * megabyte) / sectorSize), "::"]);
+  await runTool("mformat", ["-i", image, "-c", "64", "-T", String((megabytes * megabyte) / sectorSize), "::"]);
 }

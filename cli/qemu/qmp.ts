@@ -1,6 +1,5 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { SheerError } from "../errors.ts";
 
 interface Answer {
@@ -18,12 +17,15 @@ interface Question {
 /** Speaks QMP, the emulator's control protocol: one JSON object a line, answers in the order of the questions. */
 export class Qmp {
   private readonly server: Server;
+  private unfinishedLine = "";
   private readonly questions: Question[] = [];
   private readonly ready: Promise<Socket>;
 
   constructor() {
     this.server = createServer();
     this.ready = new Promise((resolve) => this.server.once("connection", (socket) => resolve(this.greet(socket))));
+    // An emulator that ends at once breaks this off; whoever asks it something is told then.
+    this.ready.catch(() => undefined);
   }
 
   async listen(path: string): Promise<void> {
@@ -49,13 +51,16 @@ export class Qmp {
   close(): void {
     this.server.close();
     this.hangUp();
-    void this.ready.then((socket) => socket.destroy());
+    this.ready.then(
+      (socket) => socket.destroy(),
+      () => undefined,
+    );
   }
 
   private async greet(socket: Socket): Promise<Socket> {
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.hangUp());
-    createInterface({ input: socket }).on("line", (line) => this.receive(JSON.parse(line) as Answer));
+    socket.on("data", (chunk) => this.receiveText(chunk.toString()));
     await this.ask(socket, { execute: "qmp_capabilities" });
     return socket;
   }
@@ -66,6 +71,12 @@ export class Qmp {
       this.questions.push({ resolve, reject });
       socket.write(`${JSON.stringify(question)}\n`);
     });
+  }
+
+  private receiveText(text: string): void {
+    const lines = (this.unfinishedLine + text).split("\n");
+    this.unfinishedLine = lines.pop()!;
+    for (const line of lines) this.receive(JSON.parse(line) as Answer);
   }
 
   private receive(answer: Answer): void {

@@ -1,0 +1,27 @@
+import { existsSync } from "node:fs";
+import { onTestFinished } from "vitest";
+import { makeDebianGuest } from "../../cli/guest/linux.ts";
+import { startupMedium, type GuestProgram, type SheerStart } from "../../cli/guest/startup.ts";
+import { sheerEfi } from "../../cli/paths.ts";
+import type { PcOptions } from "../../cli/qemu/arguments.ts";
+import { Machine } from "../../cli/qemu/machine.ts";
+import { makeTemporaryFolder } from "../temporary.ts";
+
+/** Sheer as it was built, with its log on; `settings` are more tokens for its command line. */
+export function sheer(settings = ""): SheerStart {
+  if (!existsSync(sheerEfi)) throw new Error("dist/sheer.efi is not built; run: npm run build");
+  return { efi: sheerEfi, settings: `log=0x3e8 ${settings}`.trim() };
+}
+
+/** Debian as in the demonstration; its init runs `moreSteps`, shell text, before it switches the machine off. */
+export async function debian(moreSteps?: string, append = ""): Promise<GuestProgram> {
+  const linux = await makeDebianGuest(makeTemporaryFolder(), moreSteps);
+  return { kind: "linux", ...linux, append: `console=ttyS0 ${append}`.trim() };
+}
+
+/** Starts a PC that is switched off when the test ends; without `start` the guest runs bare. */
+export async function boot(start: SheerStart | undefined, guest: GuestProgram, pc: PcOptions = {}): Promise<Machine> {
+  const machine = await Machine.start(pc, startupMedium(start, guest));
+  onTestFinished(() => machine.stop());
+  return machine;
+}
