@@ -37,10 +37,13 @@ export class Bar {
     return ((high as u64) << 32) | (low as u64);
   }
 
-  /** Moves it. The upper half of a 64-bit register goes first to where no memory is, so that no half-written address is. */
+  /** Moves it, with decoding off while it is half written. */
   move(base: u64): void {
-    if (this.is64) this.pci.write32(this.register + 4, (base >> 32) as u32);
+    const command = this.pci.read16(Header.Command);
+    this.pci.write16(Header.Command, command & ~(Command.IoSpace | Command.MemorySpace));
     this.pci.write32(this.register, base as u32);
+    if (this.is64) this.pci.write32(this.register + 4, (base >> 32) as u32);
+    this.pci.write16(Header.Command, command);
   }
 }
 

@@ -42,7 +42,9 @@ const FUNCTION_BITS: u32 = CONFIG_ENABLE | 0x00ff_ff00;
 class ConfigPorts extends PortDevice {
   private count: u32 = 0;
   private readonly names: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_FUNCTIONS);
-  private readonly functions: StaticArray<ConfigDevice | null> = new StaticArray<ConfigDevice | null>(MAXIMUM_FUNCTIONS);
+  private readonly functions: StaticArray<ConfigDevice | null> = new StaticArray<ConfigDevice | null>(
+    MAXIMUM_FUNCTIONS,
+  );
 
   /** False if there is no room. */
   add(device: ConfigDevice): bool {

@@ -45,7 +45,7 @@ export class SegmentList {
   /** Takes `bytes` off the front; the list holds as many. */
   drop(bytes: u32): void {
     this.length -= bytes as u64;
-    for (let left = bytes; left; ) left -= this.shorten(left);
+    for (let left = bytes; left;) left -= this.shorten(left);
   }
 
   /** Copies the first `bytes` to one place and leaves the list as it is; the list holds as many. */
@@ -62,7 +62,7 @@ export class SegmentList {
   /** Copies `bytes` from one place to the front and takes that off; the list holds as many. */
   fill(from: u64, bytes: u32): void {
     this.length -= bytes as u64;
-    for (let left = bytes; left; ) {
+    for (let left = bytes; left;) {
       const to = unchecked(this.addresses[this.first]);
       const piece = this.shorten(left);
       physCopy(to, from, piece as u64);

@@ -32,9 +32,10 @@ export class IntelCard extends NetworkCard {
     private readonly generation: Generation,
   ) {
     super();
-    this.registers = new Registers(base);
-    this.receiveRing = new ReceiveRing(this.registers);
-    this.transmitRing = new TransmitRing(this.registers);
+    const registers = new Registers(base);
+    this.registers = registers;
+    this.receiveRing = new ReceiveRing(registers);
+    this.transmitRing = new TransmitRing(registers);
   }
 
   start(): bool {

@@ -59,7 +59,7 @@ export class ReceiveRing {
   /** Gives each complete frame to `receiver`, one ring full at most; null drops them. */
   poll(receiver: FrameReceiver | null): void {
     const start = this.next;
-    for (let left = DESCRIPTORS; left; ) {
+    for (let left = DESCRIPTORS; left;) {
       const used = this.gather();
       if (used == 0 || used > left) break;
       const last = this.status((this.next + used - 1) % DESCRIPTORS);

@@ -159,7 +159,7 @@ export class TransmitRing {
   private putPieces(frame: Frame, command: u64): void {
     for (let i: u32 = 0, count = frame.count; i < count; i++) {
       let address = frame.address(i);
-      for (let left = frame.lengthOf(i); left; ) {
+      for (let left = frame.lengthOf(i); left;) {
         const length = min(left, MAXIMUM_DATA);
         this.put(address, command | (length as u64));
         address += length as u64;
@@ -184,6 +184,7 @@ export class TransmitRing {
 /** Descriptors that a frame takes at most: its pieces, a context and the headers. */
 function descriptorsFor(frame: Frame): u32 {
   let descriptors: u32 = 2;
-  for (let i: u32 = 0, count = frame.count; i < count; i++) descriptors += (frame.lengthOf(i) + MAXIMUM_DATA - 1) / MAXIMUM_DATA;
+  for (let i: u32 = 0, count = frame.count; i < count; i++)
+    descriptors += (frame.lengthOf(i) + MAXIMUM_DATA - 1) / MAXIMUM_DATA;
   return descriptors;
 }

@@ -1,5 +1,4 @@
 import { InterruptHandler } from "../../../interrupt/vectors";
-import { log } from "../../../log/log";
 import { Cause, NetworkCard, Offload } from "../card";
 import { netCounters } from "../counters";
 import { VirtioInterrupts } from "./interrupts";
@@ -106,7 +105,9 @@ export class VirtioNet extends InterruptHandler {
 
   /** ISR status as the guest reads it; what the card has comes first, so that 0 means that nothing happened. */
   readIsr(): u32 {
+    this.interrupts.reading = true;
     if (!this.interrupts.msix.enabled) this.poll();
+    this.interrupts.reading = false;
     return this.interrupts.takeIsr();
   }
 
@@ -148,7 +149,8 @@ export class VirtioNet extends InterruptHandler {
   private place(queue: Virtqueue, pfn: u32): void {
     const eventIndex = (this.features & Feature.EVENT_IDX) != 0;
     const indirect = (this.features & Feature.INDIRECT_DESC) != 0;
-    if (!queue.place((pfn as u64) << 12, eventIndex, indirect)) log.warn("virtio-net: queue at ").hex(pfn).end();
+    if (pfn) queue.place((pfn as u64) << 12, eventIndex, indirect);
+    else queue.remove();
   }
 
   /** Starts or stops the queues after a change of what they depend on. */

@@ -11,6 +11,8 @@ export const MSIX_VECTORS: u32 = QUEUES + 1;
 export class VirtioInterrupts {
   readonly msix: VirtualMsix = new VirtualMsix(MSIX_VECTORS);
   private isr: u32 = 0;
+  /** Whether the guest is reading the ISR status: it need not be called then. */
+  reading: bool = false;
   private configVector: u32 = NO_VECTOR;
   private readonly queueVectors: StaticArray<u32> = new StaticArray<u32>(QUEUES);
 
@@ -63,6 +65,6 @@ export class VirtioInterrupts {
   private raise(vector: u32): void {
     netCounters.guestInterrupts++;
     if (this.msix.enabled) this.msix.raise(vector);
-    else this.card.interrupt();
+    else if (!this.reading) this.card.interrupt();
   }
 }

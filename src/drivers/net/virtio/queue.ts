@@ -1,6 +1,7 @@
 import { guestMemory } from "../../../memory/guest";
 import { fence, physRead16, physRead64, physWrite16, physWrite32 } from "../../../metal";
 import { SegmentList } from "../segments";
+import { complain } from "./complain";
 
 // A virtqueue (virtio 0.9.5, 2.3) of 256 descriptors in the guest's memory:
 //    0x0000  descriptors     256 of { address u64, length u32, flags u16, next u16 }
@@ -38,6 +39,8 @@ export class Virtqueue {
   private broken: bool = false;
   private eventIndex: bool = false;
   private indirect: bool = false;
+  /** Whether the guest may be notifying. */
+  private notifying: bool = true;
   /** Next available entry to take; next used entry to write; the used index that the guest was last told of. */
   private available: u32 = 0;
   private used: u32 = 0;
@@ -50,18 +53,18 @@ export class Virtqueue {
     return this.base != 0 && !this.broken;
   }
 
-  /** Starts afresh at a place; false if the guest may not have a queue there: then there is none. */
-  place(base: u64, eventIndex: bool, indirect: bool): bool {
+  /** Starts afresh at a place; where the guest may not have a queue there is none. */
+  place(base: u64, eventIndex: bool, indirect: bool): void {
     this.remove();
-    if (base == 0 || !guestMemory.permits(base, QUEUE_BYTES)) return base == 0;
-    this.base = base;
+    if (guestMemory.permits(base, QUEUE_BYTES)) this.base = base;
+    else complain("placed a queue where it has no memory");
     this.eventIndex = eventIndex;
     this.indirect = indirect;
-    return true;
   }
   remove(): void {
     this.base = 0;
     this.broken = false;
+    this.notifying = true;
     this.available = this.used = this.published = 0;
   }
 
@@ -80,6 +83,7 @@ export class Virtqueue {
     pieces.clear();
     if (offered > QUEUE_SIZE || !this.follow(pieces, writable)) {
       this.broken = true;
+      complain("broke the rules of a queue");
       return Taken.Broken;
     }
     this.available = (this.available + 1) & 0xffff;
@@ -117,7 +121,8 @@ export class Virtqueue {
 
   /** Says whether the guest should notify when it makes more available; returns whether there is more already. */
   wantNotify(wanted: bool): bool {
-    if (!this.ready) return false;
+    if (!this.ready || !(wanted || this.notifying)) return false;
+    this.notifying = wanted;
     if (this.eventIndex) physWrite16(this.base + AVAIL_EVENT, (this.available + (wanted ? 0 : FAR)) & 0xffff);
     else physWrite16(this.base + USED, wanted ? 0 : NO_NOTIFY);
     fence(); // the wish must be seen before the index is read again

@@ -28,14 +28,15 @@ export class ReceiveQueue extends FrameReceiver {
     if (!this.running || !this.queue.ready) return false;
     this.starved = false;
     this.card.poll(this);
-    if (!this.starved) this.starved = !this.queue.waiting();
-    // A guest that adds buffers while it has some need not say so.
-    if (this.queue.wantNotify(this.starved) && this.starved) this.card.poll(this);
-    return this.queue.waiting();
+    // A card whose frames nobody takes would interrupt for ever. The guest was asked to say when it has buffers again.
+    if (this.starved) return false;
+    this.queue.wantNotify(false);
+    return true;
   }
 
   receive(frame: Frame): bool {
-    const taken = this.queue.take(this.buffer, true);
+    let taken = this.queue.take(this.buffer, true);
+    if (taken == Taken.Empty && this.queue.wantNotify(true)) taken = this.queue.take(this.buffer, true);
     if (taken != Taken.Chain) {
       this.starved = true;
       return false;

@@ -21,23 +21,32 @@ export class TransmitQueue {
   service(): bool {
     if (!this.running || !this.queue.ready) return false;
     this.reclaim();
-    let room = true;
-    // One queue full at most: a guest on another processor could keep this one here for ever.
-    for (let left = QUEUE_SIZE; left && room; left--) {
-      const taken = this.queue.take(this.frame, false);
-      if (taken == Taken.Chain) room = this.handOn();
-      else if (taken == Taken.Broken || !this.queue.wantNotify(true)) break;
-    }
+    // While the card is full the guest need not notify: the card's interrupt comes first.
+    if (!this.drain()) this.queue.wantNotify(false);
     this.card.flush();
     this.reclaim();
-    if (!room) this.queue.wantNotify(false);
     return this.card.sending();
+  }
+
+  /** Takes what the guest offers, until there is no more; false if the card became full before. */
+  private drain(): bool {
+    for (let left = QUEUE_SIZE; left; left--) {
+      const taken = this.queue.take(this.frame, false);
+      if (taken == Taken.Chain) {
+        if (!this.handOn()) return false;
+      } else if (taken == Taken.Broken || !this.queue.wantNotify(true)) {
+        return true;
+      }
+    }
+    // A guest on another processor could keep this one here for ever: come back by an interrupt.
+    if (this.queue.wantNotify(true)) this.card.interrupt();
+    return true;
   }
 
   /** Gives the frame at hand to the card; false if that has no room. */
   private handOn(): bool {
     const frame = this.frame;
-    if (frame.length > NetHeader.Size && this.readHeader()) {
+    if (frame.length > (NetHeader.Size as u64) && this.readHeader()) {
       const bytes = frame.length;
       const handed = this.card.send(frame, this.queue.head);
       if (handed == Handed.Taken) {

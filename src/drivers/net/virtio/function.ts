@@ -1,0 +1,212 @@
+import { guestMemory } from "../../../memory/guest";
+import { guestSpace } from "../../../memory/space";
+import { Bar } from "../../../pci/bar";
+import { PciFunction } from "../../../pci/config";
+import { ALL_ONES, BarFlag, CapabilityId, Command, Header, Status } from "../../../pci/header";
+import { ConfigDevice } from "../../../pci/mediated";
+import { portHooks } from "../../../vcpu/io";
+import { CardInterrupts } from "./card-interrupts";
+import { VirtioNet } from "./device";
+import { ETHERNET_CLASS, VIRTIO_NET_ID, VIRTIO_NET_SUBSYSTEM } from "./layout";
+import { VirtioPorts } from "./ports";
+import { MSIX_PENDING, MSIX_TABLE, VirtioWindow } from "./window";
+
+// What the guest finds in configuration space in place of the card: BAR0 are the I/O registers, at the place and of the
+// size of the card's own I/O registers; BAR1 (with BAR2 if it has 64 bits) is the window with the MSI-X table, at the
+// place of the card's BAR0, which moves along with it, since Sheer reaches the card there.
+const enum Place {
+  IoBar = 0x10,
+  MemoryBar = 0x14,
+  UpperBar = 0x18,
+  Msix = 0x40,
+  MsixTable = 0x44,
+  MsixPending = 0x48,
+}
+const MEMORY_BAR_INDEX: u32 = 1;
+
+const GUEST_COMMANDS: u32 =
+  Command.IoSpace |
+  Command.MemorySpace |
+  Command.BusMaster |
+  Command.ParityErrorResponse |
+  Command.SerrEnable |
+  Command.InterruptDisable;
+/** Cache line size and latency timer: kept for the guest, without effect. */
+const TIMER_BITS: u32 = 0x0000_ffff;
+const HEADER_TYPE_BITS: u32 = 0x00ff_0000;
+const MULTIFUNCTION: u32 = 0x0080_0000;
+
+/** The device's face on the PCI bus. */
+export class VirtioFunction extends ConfigDevice {
+  private readonly ports: VirtioPorts;
+  private readonly window: VirtioWindow;
+  private readonly ioSize: u32;
+  private command: u32 = 0;
+  private timers: u32 = 0;
+  /** BARs as the guest has written them; what lies where is in `ports` and `window`. */
+  private ioBar: u32;
+  private memoryBar: u64;
+  /** Whether the device has been silenced: then it answers as if it were not there. */
+  private dead: bool = false;
+
+  constructor(
+    private readonly pci: PciFunction,
+    private readonly device: VirtioNet,
+    private readonly lines: CardInterrupts,
+    io: Bar,
+    private readonly memory: Bar,
+  ) {
+    super(pci.address);
+    this.ports = new VirtioPorts(device);
+    this.window = new VirtioWindow(device.interrupts.msix);
+    this.ioSize = io.size as u32;
+    this.ioBar = io.base() as u32;
+    this.memoryBar = memory.base();
+  }
+
+  /** Begins to answer in the card's place, all decoding off; false if its window cannot be hooked. */
+  show(): bool {
+    this.window.base = this.memoryBar;
+    return guestSpace.hook(this.memoryBar, this.memory.size, this.window);
+  }
+
+  /** Gives the guest decoding and bus mastering as the firmware had left them for the card. */
+  setCommand(command: u32): void {
+    this.command = command & GUEST_COMMANDS;
+    this.window.decoding = !this.dead && (command & Command.MemorySpace) != 0;
+    this.placePorts();
+    if (this.window.decoding) this.placeWindow();
+    this.lines.route(this.command);
+    this.device.setBusMaster((command & Command.BusMaster) != 0);
+  }
+
+  /** Silences the device for good; the guest finds it gone. Used when something in it is broken. */
+  quiet(): void {
+    this.dead = true;
+    this.device.stop();
+    this.lines.cut();
+    this.window.decoding = false;
+    this.placePorts();
+  }
+
+  readDword(register: u32): u32 {
+    if (this.dead) return ALL_ONES;
+    switch (register) {
+      case Header.VendorId:
+        return VIRTIO_NET_ID;
+      case Header.Command:
+        return this.command | (this.status() << 16);
+      case Header.RevisionId:
+        return ETHERNET_CLASS;
+      case Header.CacheLineSize:
+        return this.timers | (this.pci.read32(register) & MULTIFUNCTION);
+      case Header.SubsystemVendorId:
+        return VIRTIO_NET_SUBSYSTEM;
+      case Header.InterruptLine:
+        return this.pci.read32(register) & 0xffff;
+      default:
+        return register < (Header.CapabilitiesPointer as u32)
+          ? this.readBar(register)
+          : this.readCapabilities(register);
+    }
+  }
+
+  writeDword(register: u32, value: u32, mask: u32): void {
+    if (this.dead) return;
+    const merged = (this.readDword(register) & ~mask) | (value & mask);
+    switch (register) {
+      case Header.Command:
+        return this.setCommand(merged);
+      case Header.CacheLineSize:
+        this.timers = merged & TIMER_BITS;
+        return;
+      case Place.IoBar:
+        this.ioBar = merged & -this.ioSize;
+        return this.placePorts();
+      case Place.MemoryBar:
+      case Place.UpperBar:
+        return this.writeMemoryBar(register, merged);
+      case Header.InterruptLine:
+        this.pci.write8(register, merged & 0xff);
+        return;
+      case Place.Msix:
+        if (this.lines.hasMessages && mask >> 16) this.writeMsixControl(merged >> 16);
+    }
+  }
+
+  private status(): u32 {
+    const line = this.pci.read16(Header.Status) & Status.InterruptStatus;
+    return line | (this.lines.hasMessages ? Status.CapabilitiesList : 0);
+  }
+
+  private readBar(register: u32): u32 {
+    switch (register) {
+      case Place.IoBar:
+        return this.ioBar | BarFlag.IoSpace;
+      case Place.MemoryBar:
+        return (this.memoryBar as u32) | (this.memory.is64 ? BarFlag.Type64 : 0);
+      case Place.UpperBar:
+        return (this.memoryBar >> 32) as u32;
+      default:
+        return 0;
+    }
+  }
+
+  private readCapabilities(register: u32): u32 {
+    if (!this.lines.hasMessages) return 0;
+    switch (register) {
+      case Header.CapabilitiesPointer:
+        return Place.Msix;
+      case Place.Msix:
+        return CapabilityId.MsiX | (this.device.interrupts.msix.readControl() << 16);
+      case Place.MsixTable:
+        return MSIX_TABLE | MEMORY_BAR_INDEX;
+      case Place.MsixPending:
+        return MSIX_PENDING | MEMORY_BAR_INDEX;
+      default:
+        return 0;
+    }
+  }
+
+  private writeMsixControl(control: u32): void {
+    this.device.interrupts.msix.writeControl(control);
+    if (this.lines.route(this.command)) this.device.poll();
+  }
+
+  /** A 64-bit register is complete with its upper half; until then, and while it holds a sizing value, nothing moves. */
+  private writeMemoryBar(register: u32, value: u32): void {
+    const size = this.memory.size;
+    if (register == Place.MemoryBar) {
+      this.memoryBar = ((this.memoryBar & ~(0xffff_ffff as u64)) | (value as u64)) & -size;
+      if (!this.memory.is64) this.placeWindow();
+    } else if (this.memory.is64) {
+      this.memoryBar = (((value as u64) << 32) | (this.memoryBar & 0xffff_ffff)) & -size;
+      this.placeWindow();
+    }
+  }
+
+  /** Hooks the I/O registers where the guest has placed them, while it has I/O decoding on. */
+  private placePorts(): void {
+    const wanted =
+      !this.dead && this.command & Command.IoSpace && this.ioBar + this.ioSize <= 0x1_0000 ? this.ioBar : 0;
+    if (wanted == this.ports.base) return;
+    if (this.ports.base) portHooks.remove(this.ports.base);
+    this.ports.base = wanted && portHooks.add(wanted, this.ioSize, this.ports) ? wanted : 0;
+  }
+
+  /** Moves the window and the card behind it to where the guest wants it, if that is a place that it may have. */
+  private placeWindow(): void {
+    const base = this.memoryBar;
+    const size = this.memory.size;
+    const sizing = (base as u32) == (-size as u32);
+    if (base == 0 || base == this.window.base || sizing || !guestMemory.permits(base, size)) return;
+    guestSpace.unhook(this.window.base);
+    if (guestSpace.hook(base, size, this.window)) {
+      this.window.base = base;
+      this.memory.move(base);
+      this.device.card.moved(base);
+    } else {
+      guestSpace.hook(this.window.base, size, this.window);
+    }
+  }
+}
