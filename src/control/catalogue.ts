@@ -1,3 +1,4 @@
+import { netCounterNames, netCounters } from "../drivers/net/counters";
 import { counters } from "./counters";
 
 /** A counter that the guest can ask for. Names are ASCII, at most 24 bytes. */
@@ -18,6 +19,19 @@ class ExitCounter extends Counter {
   }
 }
 
+/** A field of NetCounters by its number. */
+class NetCounter extends Counter {
+  constructor(
+    name: string,
+    private readonly field: usize,
+  ) {
+    super(name);
+  }
+  value(): u64 {
+    return load<u64>(changetype<usize>(netCounters) + (this.field << 3));
+  }
+}
+
 class BlockWrites extends Counter {
   value(): u64 {
     return counters.blockWrites;
@@ -34,8 +48,7 @@ class Traps extends Counter {
   }
 }
 
-/** All counters, in the order in which they are listed. */
-export const catalogue: StaticArray<Counter> = [
+const CORE: StaticArray<Counter> = [
   new ExitCounter("exits.interrupt", 0x60),
   new ExitCounter("exits.init", 0x63),
   new ExitCounter("exits.cpuid", 0x72),
@@ -50,3 +63,8 @@ export const catalogue: StaticArray<Counter> = [
   new UnknownInstructions("hooks.unknown"),
   new Traps("traps"),
 ];
+
+/** All counters, in the order in which they are listed: the core's, then the network card's. */
+export const catalogue: StaticArray<Counter> = new StaticArray<Counter>(CORE.length + netCounterNames.length);
+for (let i = 0; i < CORE.length; i++) catalogue[i] = CORE[i];
+for (let i = 0; i < netCounterNames.length; i++) catalogue[CORE.length + i] = new NetCounter(netCounterNames[i], i);
