@@ -1,6 +1,9 @@
 import { Command, CommanderError } from "commander";
 import { addBuildCommand } from "./commands/build.ts";
+import { addConfigCommand } from "./commands/config.ts";
 import { addDemoCommand } from "./commands/demo.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
+import { addImageCommand } from "./commands/image.ts";
 import { addRunCommand } from "./commands/run.ts";
 import { SheerError, exitCode, messageOf } from "./errors.ts";
 
@@ -13,6 +16,9 @@ const program = new Command("sheer")
 addBuildCommand(program);
 addDemoCommand(program);
 addRunCommand(program);
+addImageCommand(program);
+addConfigCommand(program);
+addDoctorCommand(program);
 
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.ok : exitCode.usage;

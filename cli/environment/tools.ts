@@ -32,6 +32,10 @@ function isExecutable(file: string): boolean {
   }
 }
 
+export function toolsFor(purpose: Purpose): Tool[] {
+  return tools[purpose];
+}
+
 export function missingTools(purpose: Purpose): Tool[] {
   return tools[purpose].filter((tool) => locate(tool.provides) === undefined);
 }

@@ -1,0 +1,43 @@
+import { z } from "zod";
+
+/** The UART's I/O port has to leave room for its eight registers. */
+const lastPort = 0xfff8;
+const portRule = 'write an I/O port from 1 to 0xfff8, such as 0x3e8, or "off"';
+
+function isPort(value: number | "off"): boolean {
+  return value === "off" || (Number.isInteger(value) && value >= 1 && value <= lastPort);
+}
+
+/** What sheer.toml may say. Everything may be left out: Sheer's own default holds then. */
+export const settingsSchema = z.strictObject({
+  log: z
+    .strictObject({
+      /** I/O port of the UART that Sheer logs to. */
+      port: z
+        .union([z.literal("off"), z.number()], portRule)
+        .refine(isPort, portRule)
+        .optional(),
+      level: z.enum(["error", "warn", "info", "debug"]).optional(),
+    })
+    .optional(),
+  net: z
+    .strictObject({
+      /** Show a supported network card as virtio-net, or leave it to the guest. */
+      mode: z.enum(["virtio", "pass"]).optional(),
+    })
+    .optional(),
+  announce: z
+    .strictObject({
+      /** Do not tell the guest by CPUID that Sheer is there. */
+      stealth: z.boolean().optional(),
+    })
+    .optional(),
+  boot: z
+    .strictObject({
+      /** After Sheer has started: return to who started it, or have the firmware try its next boot entry. */
+      then: z.enum(["return", "next"]).optional(),
+    })
+    .optional(),
+});
+
+export type Settings = z.infer<typeof settingsSchema>;

@@ -1,0 +1,78 @@
+import { readFile } from "node:fs/promises";
+import { TomlError, parse } from "smol-toml";
+import type { z } from "zod";
+import { SheerError } from "../errors.ts";
+import { nearest } from "./nearest.ts";
+import { settingsSchema, type Settings } from "./schema.ts";
+
+export async function readSettings(file: string): Promise<Settings> {
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    const { code } = error as { code?: string };
+    throw new SheerError(
+      code === "ENOENT" ? `There is no file ${file}; check its name.` : `${file} cannot be read (${code}).`,
+    );
+  });
+  return parseSettings(text, file);
+}
+
+/** Reads sheer.toml; every complaint begins with the file and the line. */
+export function parseSettings(text: string, file: string): Settings {
+  const checked = settingsSchema.safeParse(parseToml(text, file));
+  if (checked.success) return checked.data;
+  const complaints = checked.error.issues.flatMap((issue) => complaintsAbout(issue, text, file));
+  throw new SheerError(complaints.join("\n"));
+}
+
+function parseToml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split("\n")[0]!.replace("Invalid TOML document: ", "");
+    throw new SheerError(`${file}:${error.line}: this is not TOML (column ${error.column}): ${reason}`);
+  }
+}
+
+function complaintsAbout(issue: z.core.$ZodIssue, text: string, file: string): string[] {
+  const path = issue.path.map(String);
+  if (issue.code !== "unrecognized_keys")
+    return [`${file}:${lineOf(path, text)}: ${path.join(".")}: ${expectation(issue)}`];
+  return issue.keys.map((key) => {
+    const known = knownKeys(path);
+    return `${file}:${lineOf([...path, key], text)}: there is no ${[...path, key].join(".")}; ${hint(key, known)}`;
+  });
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_value")
+    return `write one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  return issue.message;
+}
+
+function hint(key: string, known: string[]): string {
+  const close = nearest(key, known);
+  return close === undefined ? `write one of ${known.join(", ")}` : `did you mean ${close}?`;
+}
+
+/** The keys that the schema has at the top (no path) or in one of its tables. */
+function knownKeys(path: string[]): string[] {
+  const tables = settingsSchema.shape;
+  const table = path[0] as keyof typeof tables | undefined;
+  return Object.keys(table === undefined ? tables : tables[table].unwrap().shape);
+}
+
+/** The parser keeps no places, so the line is looked up: the key behind its table's header, or the header itself. */
+function lineOf(path: string[], text: string): number {
+  const [table = "", key] = path;
+  const lines = text.split("\n").map((line) => line.trim());
+  const header = lines.findIndex(
+    (line) => line.startsWith(`[${table}]`) || line.startsWith(`${table}.`) || startsKey(line, table),
+  );
+  if (key === undefined || header < 0) return Math.max(header, 0) + 1;
+  const below = lines.findIndex((line, index) => index > header && startsKey(line, key));
+  return (below < 0 ? header : below) + 1;
+}
+
+function startsKey(line: string, key: string): boolean {
+  return line.startsWith(key) && /^\s*=/.test(line.slice(key.length));
+}
