@@ -1,0 +1,263 @@
+// The local APIC in xAPIC mode: AMD64 Architecture Programmer's Manual volume 2, chapter 16.
+import type { Clock, Timer } from "./clock.ts";
+import type { MmioDevice } from "./memory.ts";
+import type { Width } from "./bits.ts";
+
+export const APIC_BASE = 0xfee0_0000;
+/** Addresses at which a write by a device is a message to local APICs. */
+export const MESSAGE_SPACE = { base: 0xfee0_0000, end: 0xfef0_0000 } as const;
+
+export const Apic = {
+  Id: 0x20,
+  Version: 0x30,
+  Tpr: 0x80,
+  Apr: 0x90,
+  Ppr: 0xa0,
+  Eoi: 0xb0,
+  Ldr: 0xd0,
+  Dfr: 0xe0,
+  Svr: 0xf0,
+  Isr: 0x100,
+  Tmr: 0x180,
+  Irr: 0x200,
+  Esr: 0x280,
+  IcrLow: 0x300,
+  IcrHigh: 0x310,
+  LvtTimer: 0x320,
+  LvtThermal: 0x330,
+  LvtCounter: 0x340,
+  LvtLint0: 0x350,
+  LvtLint1: 0x360,
+  LvtError: 0x370,
+  TimerInitial: 0x380,
+  TimerCurrent: 0x390,
+  TimerDivide: 0x3e0,
+} as const;
+
+export const Delivery = { Fixed: 0, Lowest: 1, Smi: 2, Nmi: 4, Init: 5, Startup: 6, ExtInt: 7 } as const;
+const LVT_MASKED = 1 << 16;
+const LVT_PERIODIC = 1 << 17;
+const SVR_ENABLE = 1 << 8;
+const ESR_SENT_ILLEGAL = 1 << 5;
+const ESR_RECEIVED_ILLEGAL = 1 << 6;
+/** Offsets of registers that keep what is written, and the bits they keep. */
+const STORED: Readonly<Record<number, number>> = {
+  [Apic.Id]: 0xff00_0000,
+  [Apic.Tpr]: 0xff,
+  [Apic.Ldr]: 0xff00_0000,
+  [Apic.Dfr]: 0xffff_ffff,
+  [Apic.Svr]: 0x3ff,
+  [Apic.IcrHigh]: 0xff00_0000,
+  [Apic.LvtTimer]: 0x3_00ff,
+  [Apic.LvtThermal]: 0x1_07ff,
+  [Apic.LvtCounter]: 0x1_07ff,
+  [Apic.LvtLint0]: 0x1_a7ff,
+  [Apic.LvtLint1]: 0x1_a7ff,
+  [Apic.LvtError]: 0x1_00ff,
+  [Apic.TimerDivide]: 0xb,
+};
+
+/** An interprocessor interrupt that software asked for. */
+export interface SentIpi {
+  readonly vector: number;
+  readonly delivery: number;
+  readonly shorthand: number;
+  readonly destination: number;
+}
+
+/** 256 bits, one for each vector. */
+class VectorSet {
+  readonly #words = new Uint32Array(8);
+  set(vector: number): void {
+    this.#words[vector >> 5]! |= 1 << (vector & 31);
+  }
+  clear(vector: number): void {
+    this.#words[vector >> 5]! &= ~(1 << (vector & 31));
+  }
+  has(vector: number): boolean {
+    return ((this.#words[vector >> 5]! >>> (vector & 31)) & 1) === 1;
+  }
+  /** The highest vector in the set, or -1. */
+  highest(): number {
+    for (let word = 7; word >= 0; word--) {
+      const bits = this.#words[word]!;
+      if (bits) return word * 32 + 31 - Math.clz32(bits);
+    }
+    return -1;
+  }
+  word(index: number): number {
+    return this.#words[index]!;
+  }
+}
+
+export class LocalApic implements MmioDevice {
+  /** Every interprocessor interrupt sent, for tests to look at; those to this processor are delivered too. */
+  readonly sent: SentIpi[] = [];
+  /** A nonmaskable interrupt waits. */
+  nmi = false;
+  /** Told of each vector that an EOI retired, for the I/O APIC. */
+  onEoi: (vector: number) => void = () => undefined;
+  readonly irr = new VectorSet();
+  readonly isr = new VectorSet();
+  readonly #level = new VectorSet();
+  readonly #registers = new Map<number, number>([
+    [Apic.Dfr, 0xffff_ffff],
+    [Apic.Svr, SVR_ENABLE | 0xff],
+    ...[Apic.LvtTimer, Apic.LvtThermal, Apic.LvtCounter, Apic.LvtLint0, Apic.LvtLint1, Apic.LvtError].map(
+      (offset): [number, number] => [offset, LVT_MASKED],
+    ),
+  ]);
+  readonly #clock: Clock;
+  #errors = 0;
+  #timer: Timer | undefined;
+  #timerStarted = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get id(): number {
+    return this.#get(Apic.Id) >>> 24;
+  }
+
+  /** A message as a device or the I/O APIC writes it (APM 2, 16.11); true if this processor took it. */
+  message(address: number, data: number): boolean {
+    const destination = (address >>> 12) & 0xff;
+    if (!this.#isFor(destination, (address & 4) !== 0)) return false;
+    this.accept(data & 0xff, (data >>> 8) & 7, (data & 0x8000) !== 0);
+    return true;
+  }
+
+  accept(vector: number, delivery: number = Delivery.Fixed, level = false): void {
+    if (delivery === Delivery.Nmi) this.nmi = true;
+    if (delivery > Delivery.Lowest) return;
+    if (vector < 16) {
+      this.#errors |= ESR_RECEIVED_ILLEGAL;
+      return;
+    }
+    if ((this.#get(Apic.Svr) & SVR_ENABLE) === 0) return;
+    this.irr.set(vector);
+    if (level) this.#level.set(vector);
+    else this.#level.clear(vector);
+  }
+
+  /** The vector that the processor would be given now, or -1 (APM 2, 16.6.4). */
+  pending(): number {
+    const vector = this.irr.highest();
+    return vector >> 4 > this.#processorPriority() >> 4 ? vector : -1;
+  }
+
+  /** The processor takes the pending vector: it moves from IRR to ISR. */
+  acknowledge(): number {
+    const vector = this.pending();
+    if (vector < 0) return -1;
+    this.irr.clear(vector);
+    this.isr.set(vector);
+    return vector;
+  }
+
+  readMmio(offset: number): number {
+    const register = offset & 0xff0;
+    if (register >= Apic.Isr && register < Apic.Esr) return this.#readVectors(register);
+    switch (register) {
+      case Apic.Version:
+        return 0x0005_0014;
+      case Apic.Ppr:
+        return this.#processorPriority();
+      case Apic.IcrLow:
+        return this.#get(Apic.IcrLow);
+      case Apic.TimerInitial:
+        return this.#get(Apic.TimerInitial);
+      case Apic.TimerCurrent:
+        return this.#timerCount();
+      case Apic.Esr:
+        return this.#get(Apic.Esr);
+      default:
+        return register in STORED ? this.#get(register) : 0;
+    }
+  }
+
+  writeMmio(offset: number, _width: Width, value: number): void {
+    const register = offset & 0xff0;
+    const kept = STORED[register];
+    if (kept !== undefined) this.#registers.set(register, (value & kept) >>> 0);
+    else if (register === Apic.Eoi) this.#endOfInterrupt();
+    else if (register === Apic.IcrLow) this.#send(value);
+    else if (register === Apic.TimerInitial) this.#startTimer(value);
+    else if (register === Apic.Esr) {
+      this.#registers.set(Apic.Esr, this.#errors);
+      this.#errors = 0;
+    }
+  }
+
+  #get(register: number): number {
+    return this.#registers.get(register) ?? 0;
+  }
+
+  #readVectors(register: number): number {
+    const index = (register >> 4) & 7;
+    if (register < Apic.Tmr) return this.isr.word(index);
+    return register < Apic.Irr ? this.#level.word(index) : this.irr.word(index);
+  }
+
+  #processorPriority(): number {
+    const task = this.#get(Apic.Tpr);
+    const service = Math.max(this.isr.highest(), 0);
+    return task >> 4 >= service >> 4 ? task : service & 0xf0;
+  }
+
+  #isFor(destination: number, logical: boolean): boolean {
+    if (destination === 0xff) return true;
+    if (!logical) return destination === this.id;
+    const mine = this.#get(Apic.Ldr) >>> 24;
+    if (this.#get(Apic.Dfr) >>> 28 === 0xf) return (mine & destination) !== 0;
+    return mine >> 4 === destination >> 4 && (mine & destination & 0xf) !== 0;
+  }
+
+  #endOfInterrupt(): void {
+    const vector = this.isr.highest();
+    if (vector < 0) return;
+    this.isr.clear(vector);
+    if (this.#level.has(vector)) this.onEoi(vector);
+  }
+
+  #send(command: number): void {
+    this.#registers.set(Apic.IcrLow, (command & 0xc_cfff) >>> 0);
+    const destination = this.#get(Apic.IcrHigh) >>> 24;
+    const shorthand = (command >>> 18) & 3;
+    const delivery = (command >>> 8) & 7;
+    const vector = command & 0xff;
+    this.sent.push({ vector, delivery, shorthand, destination });
+    const self = shorthand === 0 ? this.#isFor(destination, (command & 0x800) !== 0) : shorthand < 3;
+    if (delivery === Delivery.Fixed && vector < 16) this.#errors |= ESR_SENT_ILLEGAL;
+    else if (self) this.accept(vector, delivery);
+  }
+
+  /** The timer counts once in 10 ns, divided as the divide register says. */
+  #tick(): number {
+    const divide = this.#get(Apic.TimerDivide);
+    const code = (divide & 3) | ((divide >> 1) & 4);
+    return 10 * (code === 7 ? 1 : 2 << code);
+  }
+
+  #startTimer(count: number): void {
+    this.#clock.cancel(this.#timer);
+    this.#timer = undefined;
+    this.#registers.set(Apic.TimerInitial, count >>> 0);
+    this.#timerStarted = this.#clock.now;
+    if (count) this.#timer = this.#clock.after((count >>> 0) * this.#tick(), () => this.#expire());
+  }
+
+  #expire(): void {
+    const lvt = this.#get(Apic.LvtTimer);
+    this.#timer = undefined;
+    if (!(lvt & LVT_MASKED)) this.accept(lvt & 0xff);
+    if (lvt & LVT_PERIODIC) this.#startTimer(this.#get(Apic.TimerInitial));
+  }
+
+  #timerCount(): number {
+    if (!this.#timer) return 0;
+    const passed = Math.floor((this.#clock.now - this.#timerStarted) / this.#tick());
+    return Math.max(this.#get(Apic.TimerInitial) - passed, 0);
+  }
+}

@@ -1,0 +1,70 @@
+// ACPI tables: Advanced Configuration and Power Interface Specification 6.4, 5.2; MCFG from the PCI Firmware Specification 3.2.
+import { APIC_BASE } from "../apic.ts";
+import { ascii } from "../bits.ts";
+import { IOAPIC_BASE } from "../ioapic.ts";
+import { ECAM_BASE, ECAM_BUSES } from "../pci/bus.ts";
+import type { TableBuilder } from "./tables.ts";
+
+const HEADER = 36;
+export const PM_TIMER_PORT = 0x608;
+
+function checksummed(bytes: Uint8Array, at: number, length: number): Uint8Array {
+  bytes[at] = 0;
+  bytes[at] = -bytes.subarray(0, length).reduce((sum, byte) => sum + byte, 0) & 0xff;
+  return bytes;
+}
+
+function table(signature: string, revision: number, body: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(HEADER + body.length);
+  bytes.set(ascii(signature));
+  new DataView(bytes.buffer).setUint32(4, bytes.length, true);
+  bytes[8] = revision;
+  bytes.set(ascii("SHEER SIMULATE"), 10);
+  bytes.set(body, HEADER);
+  return checksummed(bytes, 9, bytes.length);
+}
+
+function mcfg(): Uint8Array {
+  const body = new Uint8Array(24);
+  const view = new DataView(body.buffer);
+  view.setBigUint64(8, BigInt(ECAM_BASE), true);
+  body[19] = ECAM_BUSES - 1;
+  return table("MCFG", 1, body);
+}
+
+/** One processor and one I/O APIC. */
+function madt(): Uint8Array {
+  const body = new Uint8Array(8 + 8 + 12);
+  const view = new DataView(body.buffer);
+  view.setUint32(0, APIC_BASE, true);
+  view.setUint32(4, 1, true);
+  body.set([0, 8, 0, 0, 1, 0, 0, 0], 8);
+  body.set([1, 12, 1, 0], 16);
+  view.setUint32(20, IOAPIC_BASE, true);
+  return table("APIC", 3, body);
+}
+
+/** What software looks for in a FADT here: the power management timer, 32 bits wide. */
+function fadt(): Uint8Array {
+  const body = new Uint8Array(244 - HEADER);
+  const view = new DataView(body.buffer);
+  view.setUint32(76 - HEADER, PM_TIMER_PORT, true);
+  body[91 - HEADER] = 4;
+  view.setUint32(112 - HEADER, 1 << 8, true);
+  return table("FACP", 3, body);
+}
+
+/** Lays the tables out; returns the address of the RSDP. */
+export function buildAcpi(builder: TableBuilder, withMcfg: boolean): number {
+  const tables = [fadt(), madt(), ...(withMcfg ? [mcfg()] : [])].map((bytes) => builder.bytes(bytes));
+  const entries = new Uint8Array(8 * tables.length);
+  tables.forEach((address, i) => new DataView(entries.buffer).setBigUint64(8 * i, BigInt(address), true));
+  const xsdt = builder.bytes(table("XSDT", 1, entries));
+  const rsdp = new Uint8Array(36);
+  rsdp.set(ascii("RSD PTR "));
+  rsdp.set(ascii("SHEER "), 9);
+  rsdp[15] = 2;
+  new DataView(rsdp.buffer).setUint32(20, rsdp.length, true);
+  new DataView(rsdp.buffer).setBigUint64(24, BigInt(xsdt), true);
+  return builder.bytes(checksummed(checksummed(rsdp, 8, 20), 32, 36));
+}

@@ -1,0 +1,109 @@
+// The bodies of src/metal.ts: module "metal" of core.wasm. Numbers come signed and 64-bit ones as BigInt.
+import type { Width } from "./bits.ts";
+import { GeneralProtection } from "./msrs.ts";
+import type { Machine } from "./machine.ts";
+import { Halted } from "./svm/core.ts";
+
+const MAXIMUM_ARGUMENTS = 7;
+/** What accesses cost in simulated time, in nanoseconds. */
+export const Cost = { Port: 1000, Mmio: 200, Pause: 40, Tsc: 20 } as const;
+const WINDOW_EXTERNAL = 1 << 8;
+const WINDOW_NMI = 1 << 9;
+
+const address = (value: bigint): number => Number(BigInt.asUintN(64, value));
+
+function memoryImports({ memory }: Machine, linearBase: () => number): Record<string, unknown> {
+  return {
+    physRead8: (at: bigint) => memory.read8(address(at)),
+    physRead16: (at: bigint) => memory.read16(address(at)),
+    physRead32: (at: bigint) => memory.read32(address(at)),
+    physRead64: (at: bigint) => memory.read64(address(at)),
+    physWrite8: (at: bigint, value: number) => memory.write8(address(at), value),
+    physWrite16: (at: bigint, value: number) => memory.write16(address(at), value),
+    physWrite32: (at: bigint, value: number) => memory.write32(address(at), value),
+    physWrite64: (at: bigint, value: bigint) => memory.write64(address(at), value),
+    physCopy: (to: bigint, from: bigint, length: bigint) => {
+      const [target, source, bytes] = [address(to), address(from), address(length)];
+      if (!memory.isRam(target, bytes) || !memory.isRam(source, bytes)) {
+        throw new Error(`physCopy of ${bytes} bytes from ${source.toString(16)} to ${target.toString(16)}: not memory`);
+      }
+      if (target < source + bytes && source < target + bytes) throw new Error("physCopy: the ranges overlap");
+      memory.writeBytes(target, memory.readBytes(source, bytes));
+    },
+    physOf: (pointer: number) => BigInt(linearBase() + (pointer >>> 0)),
+    fence: () => undefined,
+    wbinvd: () => undefined,
+  };
+}
+
+function portImports({ ports }: Machine): Record<string, unknown> {
+  const reader = (width: Width) => (port: number) => ports.read(port & 0xffff, width);
+  const writer = (width: Width) => (port: number, value: number) => ports.write(port & 0xffff, width, value);
+  return { in8: reader(1), in16: reader(2), in32: reader(4), out8: writer(1), out16: writer(2), out32: writer(4) };
+}
+
+/** Runs an MSR access; false if the processor raised #GP. */
+function succeeds(access: () => void): number {
+  try {
+    access();
+    return 1;
+  } catch (error) {
+    if (error instanceof GeneralProtection) return 0;
+    throw error;
+  }
+}
+
+function processorImports(machine: Machine, linear: () => DataView): Record<string, unknown> {
+  const { msrs, cpuid, apic, clock } = machine;
+  const write = (index: number, value: bigint): void => msrs.write(index >>> 0, BigInt.asUintN(64, value));
+  return {
+    rdmsr: (index: number) => msrs.read(index >>> 0),
+    wrmsr: write,
+    tryRdmsr: (index: number, result: number) =>
+      succeeds(() => linear().setBigUint64(result >>> 0, msrs.read(index >>> 0), true)),
+    tryWrmsr: (index: number, value: bigint) => succeeds(() => write(index, value)),
+    cpuid: (leaf: number, subleaf: number, result: number) => {
+      const values = cpuid.query(leaf >>> 0, subleaf >>> 0);
+      values.forEach((value, i) => linear().setUint32((result >>> 0) + 4 * i, value, true));
+    },
+    readTsc: () => {
+      clock.advance(Cost.Tsc);
+      return machine.tsc();
+    },
+    readCr2: () => 0n,
+    pause: () => clock.advance(Cost.Pause),
+    halt: () => {
+      throw new Halted();
+    },
+    openInterruptWindow: (external: number) => {
+      const nmi = apic.nmi ? WINDOW_NMI : 0;
+      apic.nmi = false;
+      const vector = external ? apic.acknowledge() : -1;
+      return nmi | (vector < 0 ? 0 : WINDOW_EXTERNAL | vector);
+    },
+  };
+}
+
+/** What core.wasm imports, on this machine. */
+export function metalImports(
+  machine: Machine,
+  linear: () => DataView,
+  linearBase: () => number,
+): Record<string, unknown> {
+  return {
+    ...memoryImports(machine, linearBase),
+    ...portImports(machine),
+    ...processorImports(machine, linear),
+    firmwareCall: (target: bigint, args: number, count: number) => {
+      if (machine.guestRuns) throw new Error("the firmware was called after the guest first ran");
+      if (count >>> 0 > MAXIMUM_ARGUMENTS) throw new Error(`a firmware call with ${count} arguments`);
+      const values = Array.from({ length: count }, (_, i) => linear().getBigUint64((args >>> 0) + 8 * i, true));
+      return machine.firmware.call(address(target), values);
+    },
+    runSvmGuest: (run: number) => machine.startGuest(run >>> 0),
+    functionName: () => 0,
+    coreHash: (buffer: number) => {
+      for (let i = 0; i < 64; i++) linear().setUint8((buffer >>> 0) + i, machine.coreHash.charCodeAt(i));
+    },
+  };
+}

@@ -1,0 +1,251 @@
+// A simulated PC: gives the imports of src/metal.ts a body, so that core.wasm boots and is driven in Node.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { APIC_BASE, LocalApic } from "./apic.ts";
+import { Clock } from "./clock.ts";
+import { Cpuid, type CpuidOptions } from "./cpuid.ts";
+import { type CardOptions, E1000 } from "./e1000/card.ts";
+import { PM_TIMER_PORT } from "./firmware/acpi.ts";
+import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
+import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
+import { MemoryType } from "./firmware/uefi.ts";
+import { Cost, metalImports } from "./imports.ts";
+import { IoApic, IOAPIC_BASE } from "./ioapic.ts";
+import { PhysicalMemory } from "./memory.ts";
+import { Msrs } from "./msrs.ts";
+import { PciBus } from "./pci/bus.ts";
+import { Command, Config, PciFunction } from "./pci/function.ts";
+import { PortSpace } from "./ports.ts";
+import { fillBootInfo } from "./boot-info.ts";
+import type { CoreExports } from "./svm/core.ts";
+import { Guest } from "./svm/guest.ts";
+import { SvmProcessor } from "./svm/processor.ts";
+import { Uart } from "./uart.ts";
+
+const MIB = 1 << 20;
+const CORE = new URL("../dist/core.wasm", import.meta.url);
+const BLOCK_SIZE = 16 * MIB;
+const BLOCK_BORDER = 2 * MIB;
+/** Ticks of the processor's clock in a nanosecond. */
+const TSC_RATE = 2n;
+const PM_TIMER_HZ = 3_579_545;
+/** What the first page of linear memory holds, which nobody may touch. */
+const POISON = 0xa5;
+const NULL_PAGE = 4096;
+
+export interface MachineOptions extends FirmwareOptions {
+  /** Low memory in MiB. */
+  readonly memory?: number;
+  /** More memory from 4 GiB on, in MiB. */
+  readonly highMemory?: number;
+  readonly cpu?: CpuidOptions;
+  /** The firmware has disabled AMD-V. */
+  readonly svmDisabled?: boolean;
+  /** Unknown MSRs read 0, as in QEMU, rather than raise #GP. */
+  readonly lenientMsrs?: boolean;
+  /** Network cards, on devices 2 and up. */
+  readonly cards?: readonly CardOptions[];
+  /** The firmware's own driver holds the network cards. */
+  readonly firmwareNicDriver?: boolean;
+  readonly core?: string | URL;
+  /** A trap of the core fails the test rather than be reported to the core. */
+  readonly forbidTraps?: boolean;
+}
+
+const compiled = new Map<string, { readonly module: WebAssembly.Module; readonly hash: string }>();
+
+/** Compiling takes longer than booting, so each core is compiled once. */
+function compile(path: string | URL): { readonly module: WebAssembly.Module; readonly hash: string } {
+  const bytes = readFileSync(path);
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  const known = compiled.get(hash) ?? { module: new WebAssembly.Module(bytes), hash };
+  compiled.set(hash, known);
+  return known;
+}
+
+export class Machine {
+  readonly clock = new Clock();
+  readonly memory: PhysicalMemory;
+  readonly ports = new PortSpace();
+  readonly msrs: Msrs;
+  readonly cpuid: Cpuid;
+  readonly apic = new LocalApic(this.clock);
+  readonly ioApic: IoApic;
+  readonly bus: PciBus;
+  readonly cards: readonly E1000[];
+  readonly firmware: Firmware;
+  /** Serial ports: COM1 to COM4. */
+  readonly uarts: readonly Uart[] = [0x3f8, 0x2f8, 0x3e8, 0x2e8].map((port) => this.#addUart(port));
+  /** Sheer's block in physical memory, once `boot` has reserved it. */
+  block = { base: 0, size: BLOCK_SIZE };
+  coreHash = "";
+  readonly options: MachineOptions;
+  #core: CoreExports | undefined;
+  #guest: Guest | undefined;
+
+  constructor(options: MachineOptions = {}) {
+    this.options = options;
+    const size = (options.memory ?? 64) * MIB;
+    this.memory = new PhysicalMemory(size);
+    this.memory.punch(0xa_0000, 0x2_0000);
+    if (options.highMemory) this.memory.addRam(2 ** 32, options.highMemory * MIB);
+    this.memory.onMmio = () => this.clock.advance(Cost.Mmio);
+    this.ports.onAccess = () => this.clock.advance(Cost.Port);
+    this.msrs = new Msrs(() => this.tsc(), {
+      svm: options.cpu?.svm ?? true,
+      svmDisabled: options.svmDisabled ?? false,
+      lenient: options.lenientMsrs ?? false,
+    });
+    this.cpuid = new Cpuid(options.cpu);
+    this.ioApic = this.#addInterruptControllers();
+    this.bus = new PciBus({
+      memory: this.memory,
+      ports: this.ports,
+      ioApic: this.ioApic,
+      message: (address, data) => this.apic.message(address, data),
+    });
+    this.firmware = new Firmware(this.memory, this.clock, options);
+    this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
+    this.ports.add(PM_TIMER_PORT, 4, {
+      readPort: () => Math.floor((this.clock.now * PM_TIMER_HZ) / 1e9) >>> 0,
+      writePort: () => undefined,
+    });
+  }
+
+  /** The first network card. */
+  get card(): E1000 {
+    const [card] = this.cards;
+    if (!card) throw new Error("this machine has no network card");
+    return card;
+  }
+
+  /** The guest, once the core has started it. */
+  get guest(): Guest {
+    if (!this.#guest) throw new Error("the guest does not run");
+    return this.#guest;
+  }
+  get guestRuns(): boolean {
+    return this.#guest !== undefined;
+  }
+
+  /** What was written to the console. */
+  get screen(): string {
+    return this.firmware.screen;
+  }
+
+  /** What was sent to the serial port at `port`. */
+  log(port = 0x3e8): string {
+    return this.uarts[[0x3f8, 0x2f8, 0x3e8, 0x2e8].indexOf(port)]!.text;
+  }
+
+  get core(): CoreExports {
+    if (!this.#core) throw new Error("the core is not loaded");
+    return this.#core;
+  }
+
+  tsc(): bigint {
+    return BigInt(Math.floor(this.clock.now)) * TSC_RATE;
+  }
+
+  /** Loads the core into its block and boots it; returns its EFI_STATUS. */
+  boot(): bigint {
+    const { module, hash } = compile(this.options.core ?? CORE);
+    this.coreHash = hash;
+    this.#reserveBlock();
+    let view = new DataView(new ArrayBuffer(0));
+    const linear = (): DataView => view;
+    const imports = metalImports(this, linear, () => this.block.base);
+    const core = new WebAssembly.Instance(module, { metal: imports }).exports as CoreExports;
+    this.#core = core;
+    view = new DataView(core.memory.buffer);
+    this.memory.mapLinear(this.block.base, core.memory.buffer);
+    new Uint8Array(core.memory.buffer, 0, NULL_PAGE).fill(POISON);
+    const info = fillBootInfo(view, this.firmware, this.msrs, this.block);
+    const status = BigInt.asUintN(64, core.boot(info));
+    this.checkNullPage();
+    return status;
+  }
+
+  /** The core enters the guest. */
+  startGuest(run: number): void {
+    const { nrips, decodeAssists } = this.cpuid.options;
+    const processor = new SvmProcessor(this.core, run, this.memory, this.apic, {
+      nextRipSave: nrips,
+      decodeAssists,
+      forbidTraps: this.options.forbidTraps ?? false,
+    });
+    processor.onExit = () => this.checkNullPage();
+    this.#guest = new Guest(processor, this, this.firmware.returnAddress);
+  }
+
+  /** Page 0 of linear memory is not mapped on a real machine: a write there is a fault. */
+  checkNullPage(): void {
+    const page = new Uint8Array(this.core.memory.buffer, 0, NULL_PAGE);
+    const at = page.findIndex((byte) => byte !== POISON);
+    if (at >= 0) throw new Error(`the core wrote to linear address 0x${at.toString(16)}, which is not mapped`);
+  }
+
+  /** Delivers a nonmaskable interrupt. */
+  nmi(): void {
+    this.apic.nmi = true;
+  }
+
+  #addUart(port: number): Uart {
+    const uart = new Uart();
+    this.ports.add(port, 8, uart);
+    return uart;
+  }
+
+  #addInterruptControllers(): IoApic {
+    const ioApic = new IoApic((address, data) => this.apic.message(address, data));
+    this.apic.onEoi = (vector) => ioApic.endOfInterrupt(vector);
+    this.memory.map(APIC_BASE, 4096, this.apic);
+    this.memory.map(IOAPIC_BASE, 4096, ioApic);
+    return ioApic;
+  }
+
+  /** The host bridge, the cards, and what the firmware gives them: addresses, handles, perhaps a driver. */
+  #addPciFunctions(options: readonly CardOptions[]): E1000[] {
+    this.bus.attach(new PciFunction({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000 }), 0);
+    return options.map((card, i) => {
+      const nic = new E1000(this.clock, { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i], ...card });
+      this.bus.attach(nic.pci, 2 + i);
+      const memoryBase = 0xc000_0000 + i * 0x10_0000;
+      const portBar = card.model === "82574L" ? 2 : 1;
+      nic.pci.writeConfig(Config.Bar0, 4, memoryBase);
+      nic.pci.writeConfig(Config.Bar0 + 4 * portBar, 4, 0x6000 + i * 0x100);
+      if (card.model === "82574L") {
+        nic.pci.writeConfig(Config.Bar0 + 4, 4, memoryBase + 0x2_0000);
+        nic.pci.writeConfig(Config.Bar0 + 12, 4, memoryBase + 0x4_0000);
+      }
+      nic.pci.writeConfig(Config.InterruptLine, 1, 10);
+      nic.pci.writeConfig(Config.Command, 2, Command.Io | Command.Memory);
+      this.#connect(nic);
+      return nic;
+    });
+  }
+
+  #connect(nic: E1000): void {
+    const handle = this.firmware.addController(nic.pci);
+    if (!this.options.firmwareNicDriver) return;
+    const ring = this.firmware.map.allocate(0, MemoryType.BootServicesData, NIC_DRIVER_PAGES, 0)!;
+    startNicDriver(this.memory, nic, ring);
+    const previous = this.firmware.bootServices.onDisconnect;
+    this.firmware.bootServices.onDisconnect = (controller) => {
+      previous(controller);
+      if (controller === handle) stopNicDriver(nic);
+    };
+  }
+
+  /** As the entry path does: on a border of 2 MiB, of a type that no operating system uses. */
+  #reserveBlock(): void {
+    const { map } = this.firmware;
+    const pages = (BLOCK_SIZE + BLOCK_BORDER) / 4096;
+    const found = map.allocate(1, MemoryType.Reserved, pages, 0xffff_ffff);
+    if (found === undefined) throw new Error("no memory for the block");
+    const base = Math.ceil(found / BLOCK_BORDER) * BLOCK_BORDER;
+    map.set(found, BLOCK_SIZE + BLOCK_BORDER, MemoryType.Conventional);
+    map.set(base, BLOCK_SIZE, MemoryType.Reserved);
+    this.block = { base, size: BLOCK_SIZE };
+  }
+}

@@ -1,0 +1,274 @@
+// One processor in guest mode: #VMEXIT, VMRUN and the events between instructions (APM 2, 15.5, 15.6, 15.20 and 15.21).
+import type { LocalApic } from "../apic.ts";
+import type { PhysicalMemory } from "../memory.ts";
+import { type CoreExports, trapKind } from "./core.ts";
+import { GuestPageFault, type Translation, Translator } from "./translation.ts";
+import { Control, encodeEvent, EVENT_VALID, EventType, Exit, parseEvent, Save, Vmcb, type VmcbEvent } from "./vmcb.ts";
+
+/** Offsets in the GuestRun block. */
+const GUEST_VMCB = 0x90;
+
+const RFLAGS_IF = 1n << 9n;
+const V_IRQ = 1n << 8n;
+const V_IGNORE_TPR = 1n << 20n;
+const V_INTR_MASKING = 1n << 24n;
+const SHADOW = 1n;
+/** Exits without the guest making progress before a test is told that it never will. */
+const PATIENCE = 64;
+
+export const Gpr = { Rax: 0, Rcx: 1, Rdx: 2, Rbx: 3, Rsp: 4, Rbp: 5, Rsi: 6, Rdi: 7, R8: 8, R15: 15 } as const;
+
+/** An exception that the guest's instruction met. */
+export class GuestException extends Error {
+  readonly vector: number;
+  readonly error: number | undefined;
+  /** CR2, for a page fault. */
+  readonly address: bigint | undefined;
+  constructor(vector: number, error?: number, address?: bigint) {
+    super(`exception ${vector}${error === undefined ? "" : `, error ${error}`}`);
+    this.vector = vector;
+    this.error = error;
+    this.address = address;
+  }
+}
+
+/** The processor was shut down by a triple fault that nobody intercepted. */
+export class Shutdown extends Error {}
+
+export interface ExitDetails {
+  readonly info1?: bigint | number;
+  readonly info2?: bigint | number;
+  readonly nextRip?: bigint;
+  /** An event that was being delivered. */
+  readonly interrupted?: VmcbEvent;
+}
+
+export interface ProcessorOptions {
+  readonly nextRipSave: boolean;
+  readonly decodeAssists: boolean;
+  /** A trap of the core fails the test at once, rather than be reported to the core. */
+  readonly forbidTraps: boolean;
+}
+
+export class SvmProcessor {
+  readonly vmcb: Vmcb;
+  readonly translator: Translator;
+  /** Exits so far, by exit code; VMEXIT_INVALID under -1. */
+  readonly exits = new Map<number, number>();
+  /** Events that the guest was given, in order. */
+  readonly received: VmcbEvent[] = [];
+  /** The guest's interrupt and exception handlers by vector; they run with IF clear and all registers saved. */
+  readonly handlers = new Map<number, (event: VmcbEvent) => void>();
+  /** Traps of the core that its own handler dealt with. */
+  readonly traps: Error[] = [];
+  /** Called after each exit that the core has answered. */
+  onExit: (code: number) => void = () => undefined;
+  readonly run: number;
+  readonly memory: PhysicalMemory;
+  readonly apic: LocalApic;
+  readonly #core: CoreExports;
+  readonly #registers: DataView;
+  readonly #options: ProcessorOptions;
+  #nmiBlocked = false;
+
+  constructor(core: CoreExports, run: number, memory: PhysicalMemory, apic: LocalApic, options: ProcessorOptions) {
+    this.#core = core;
+    this.run = run;
+    this.memory = memory;
+    this.apic = apic;
+    this.#options = options;
+    this.#registers = new DataView(core.memory.buffer, run);
+    this.vmcb = new Vmcb(memory, Number(this.#registers.getBigUint64(GUEST_VMCB, true)));
+    this.translator = new Translator(memory, this.vmcb);
+    this.#enter();
+  }
+
+  /** A general register as the running guest has it. */
+  gpr(index: number): bigint {
+    if (index === Gpr.Rax) return this.vmcb.get(Save.Rax);
+    return index === Gpr.Rsp ? this.vmcb.get(Save.Rsp) : this.#registers.getBigUint64(8 * index, true);
+  }
+  setGpr(index: number, value: bigint): void {
+    if (index === Gpr.Rax) this.vmcb.set(Save.Rax, value);
+    else if (index === Gpr.Rsp) this.vmcb.set(Save.Rsp, value);
+    else this.#registers.setBigUint64(8 * index, value, true);
+  }
+  get rip(): bigint {
+    return this.vmcb.get(Save.Rip);
+  }
+  set rip(value: bigint) {
+    this.vmcb.set(Save.Rip, value);
+  }
+  get rflags(): bigint {
+    return this.vmcb.get(Save.Rflags);
+  }
+  set rflags(value: bigint) {
+    this.vmcb.set(Save.Rflags, value);
+  }
+  get interruptsEnabled(): boolean {
+    return (this.rflags & RFLAGS_IF) !== 0n;
+  }
+  /** STI or CLI without the shadow. */
+  set interruptsEnabled(enabled: boolean) {
+    this.rflags = enabled ? this.rflags | RFLAGS_IF : this.rflags & ~RFLAGS_IF;
+  }
+  /** The next instruction is in the shadow of STI or MOV SS. */
+  get shadow(): boolean {
+    return (this.vmcb.get(Control.InterruptShadow) & SHADOW) !== 0n;
+  }
+  set shadow(on: boolean) {
+    const rest = this.vmcb.get(Control.InterruptShadow) & ~SHADOW;
+    this.vmcb.set(Control.InterruptShadow, on ? rest | SHADOW : rest);
+  }
+
+  /** A #VMEXIT, its answer by the core, and the VMRUN after it. */
+  exit(code: number | bigint, { info1 = 0, info2 = 0, nextRip, interrupted }: ExitDetails = {}): void {
+    const { vmcb } = this;
+    vmcb.set(Control.ExitCode, BigInt(code));
+    vmcb.set(Control.ExitInfo1, BigInt(info1));
+    vmcb.set(Control.ExitInfo2, BigInt(info2));
+    vmcb.set(Control.ExitIntInfo, interrupted ? encodeEvent(interrupted) : 0n);
+    vmcb.set(Control.EventInjection, vmcb.get(Control.EventInjection) & ~EVENT_VALID);
+    vmcb.set(Control.NextRip, this.#options.nextRipSave && nextRip !== undefined ? nextRip : 0n);
+    if (!this.#options.decodeAssists) vmcb.set8(Control.FetchedCount, 0);
+    const counted = code === Exit.Invalid ? -1 : Number(code);
+    this.exits.set(counted, (this.exits.get(counted) ?? 0) + 1);
+    this.#answer();
+    this.onExit(counted);
+    this.#enter();
+  }
+
+  /** The event that VMRUN would inject now; it is taken out of the VMCB. */
+  takeInjection(): VmcbEvent | undefined {
+    const word = this.vmcb.get(Control.EventInjection);
+    const event = parseEvent(word);
+    if (event) this.vmcb.set(Control.EventInjection, word & ~EVENT_VALID);
+    return event;
+  }
+
+  /** Delivers everything that comes before the guest's next instruction. */
+  settle(): void {
+    for (let round = 0; round < PATIENCE; round++) if (!this.#deliverNext()) return;
+    throw new Error("interrupts came without end before the guest's next instruction");
+  }
+
+  /** Gives the guest an event as its IDT would. */
+  deliver(event: VmcbEvent): void {
+    const { type, vector, error } = event;
+    this.received.push(event);
+    if (type === EventType.Nmi) this.#nmiBlocked = true;
+    const handler = this.handlers.get(vector);
+    if (!handler && type === EventType.Exception) throw this.#exception(vector, error);
+    if (handler) this.#runHandler(handler, event);
+    if (type === EventType.Nmi) this.#endNmi();
+  }
+
+  /** Linear to physical, for an access that succeeds or exits; undefined if it exited. */
+  translate(address: number, access: { write?: boolean; fetch?: boolean }): number | undefined {
+    const guestPhysical = this.#orFault(() => this.translator.linear(address, access));
+    if (guestPhysical === undefined) return undefined;
+    return this.#orFault(() => this.translator.nested(guestPhysical, access));
+  }
+
+  #orFault(translation: () => Translation): number | undefined {
+    try {
+      const result = translation();
+      if ("address" in result) return result.address;
+      this.exit(Exit.NestedPageFault, { info1: result.fault.info, info2: result.fault.address });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof GuestPageFault)) throw error;
+      throw new GuestException(14, error.code, BigInt(error.address));
+    }
+  }
+
+  #answer(): void {
+    try {
+      this.#core.exit(this.run);
+    } catch (error) {
+      if (this.#options.forbidTraps || !(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.traps.push(error);
+      if (!this.#core.trap(trapKind(error), 0n)) throw error;
+    }
+  }
+
+  /** VMRUN: its checks, which end in another exit if one fails. */
+  #enter(): void {
+    const fault = this.vmcb.fault();
+    if (fault === undefined) {
+      this.translator.entry();
+      return;
+    }
+    const invalid = (this.exits.get(-1) ?? 0) + 1;
+    if (invalid > PATIENCE) throw new Error(`VMRUN keeps failing: ${fault}`);
+    this.exit(Exit.Invalid);
+  }
+
+  #deliverNext(): boolean {
+    const injected = this.takeInjection();
+    if (injected) {
+      this.#checkInjection(injected);
+      this.deliver(injected);
+      return true;
+    }
+    return this.#deliverNmi() || this.#deliverExternal() || this.#deliverVirtual();
+  }
+
+  /** The processor would deliver it all the same, but the guest is not ready for it: a mistake of the core. */
+  #checkInjection({ type, vector }: VmcbEvent): void {
+    if (type !== EventType.External || (this.interruptsEnabled && !this.shadow)) return;
+    throw new Error(`vector ${vector} was injected while the guest's interrupts were off`);
+  }
+
+  #deliverNmi(): boolean {
+    if (!this.apic.nmi || this.#nmiBlocked || this.shadow) return false;
+    if (this.vmcb.intercepts(Exit.Nmi)) this.exit(Exit.Nmi);
+    else {
+      this.apic.nmi = false;
+      this.deliver({ type: EventType.Nmi, vector: 2, error: undefined });
+    }
+    return true;
+  }
+
+  #deliverExternal(): boolean {
+    const masking = (this.vmcb.get(Control.VirtualInterrupt) & V_INTR_MASKING) !== 0n;
+    const open = masking || (this.interruptsEnabled && !this.shadow);
+    if (!open || this.apic.pending() < 0) return false;
+    if (this.vmcb.intercepts(Exit.Intr)) this.exit(Exit.Intr);
+    else this.deliver({ type: EventType.External, vector: this.apic.acknowledge(), error: undefined });
+    return true;
+  }
+
+  #deliverVirtual(): boolean {
+    const control = this.vmcb.get(Control.VirtualInterrupt);
+    if (!(control & V_IRQ) || !this.interruptsEnabled || this.shadow) return false;
+    const ready = (control & V_IGNORE_TPR) !== 0n || ((control >> 16n) & 15n) > (control & 15n);
+    if (!ready) return false;
+    if (this.vmcb.intercepts(Exit.Vintr)) this.exit(Exit.Vintr);
+    else {
+      this.vmcb.set(Control.VirtualInterrupt, control & ~V_IRQ);
+      this.deliver({ type: EventType.External, vector: Number((control >> 32n) & 0xffn), error: undefined });
+    }
+    return true;
+  }
+
+  #runHandler(handler: (event: VmcbEvent) => void, event: VmcbEvent): void {
+    const registers = Array.from({ length: 16 }, (_, i) => this.gpr(i));
+    const { rip, rflags } = this;
+    this.interruptsEnabled = false;
+    handler(event);
+    registers.forEach((value, i) => this.setGpr(i, value));
+    this.rip = rip;
+    this.rflags = rflags;
+  }
+
+  /** The handler's IRET. */
+  #endNmi(): void {
+    if (this.vmcb.intercepts(Exit.Iret)) this.exit(Exit.Iret);
+    this.#nmiBlocked = false;
+  }
+
+  #exception(vector: number, error: number | undefined): GuestException {
+    return new GuestException(vector, error, vector === 14 ? this.vmcb.get(Save.Cr2) : undefined);
+  }
+}

@@ -1,0 +1,145 @@
+// How the processor finds memory for a guest: its own page tables (APM 2, 5.3), then the nested ones (15.25).
+import type { PhysicalMemory } from "../memory.ts";
+import { Control, Save, type Vmcb } from "./vmcb.ts";
+
+export interface Access {
+  readonly write?: boolean;
+  readonly fetch?: boolean;
+}
+
+/** A nested page fault: what goes to EXITINFO1 and EXITINFO2. */
+export interface NestedFault {
+  readonly info: bigint;
+  readonly address: number;
+}
+
+export type Translation = { readonly address: number } | { readonly fault: NestedFault };
+
+/** What a page fault of the guest's own tables tells it. */
+export class GuestPageFault extends Error {
+  readonly address: number;
+  readonly code: number;
+  constructor(address: number, code: number) {
+    super(`#PF at ${address.toString(16)}, error ${code}`);
+    this.address = address;
+    this.code = code;
+  }
+}
+
+const Entry = { Present: 1n, Writable: 2n, User: 4n, Large: 1n << 7n, NoExecute: 1n << 63n } as const;
+const Info = {
+  Present: 1n,
+  Write: 2n,
+  User: 4n,
+  Reserved: 8n,
+  Fetch: 16n,
+  Final: 1n << 32n,
+  Tables: 1n << 33n,
+} as const;
+const FRAME = 0xf_ffff_ffff_f000n;
+const EFER_LMA = 1n << 10n;
+const PAGING = 1n << 31n;
+
+interface CachedPage {
+  readonly frame: number;
+  readonly permissions: bigint;
+}
+
+/** Translates as the processor does, with a cache that only TLB_CONTROL empties. */
+export class Translator {
+  readonly #memory: PhysicalMemory;
+  readonly #vmcb: Vmcb;
+  readonly #cache = new Map<number, CachedPage>();
+
+  constructor(memory: PhysicalMemory, vmcb: Vmcb) {
+    this.#memory = memory;
+    this.#vmcb = vmcb;
+  }
+
+  /** VMRUN: TLB_CONTROL other than 0 empties the cache. */
+  entry(): void {
+    if (this.#vmcb.get8(Control.TlbControl) & 7) this.#cache.clear();
+  }
+
+  /** Guest-physical to physical. `tables`: the access is to the guest's page tables. */
+  nested(address: number, access: Access, tables = false): Translation {
+    if (!(this.#vmcb.get(Control.NestedControl) & 1n)) return { address };
+    const offset = address % 4096;
+    const cached = this.#cache.get(address - offset);
+    if (cached && allows(cached.permissions, access)) return { address: cached.frame + offset };
+    const page = this.#walk(address);
+    if (typeof page === "object" && allows(page.permissions, access)) {
+      this.#cache.set(address - offset, page);
+      return { address: page.frame + offset };
+    }
+    return { fault: this.#fault(address, access, tables, page) };
+  }
+
+  /** A linear address to a guest-physical one, by the guest's tables; throws #PF, or returns the nested fault. */
+  linear(address: number, access: Access): Translation {
+    const efer = this.#vmcb.get(Save.Efer);
+    if (!(this.#vmcb.get(Save.Cr0) & PAGING) || !(efer & EFER_LMA)) return { address };
+    let table = Number(this.#vmcb.get(Save.Cr3) & FRAME);
+    for (let level = 4; level > 0; level--) {
+      const at = this.nested(table + 8 * index(address, level), { write: true }, true);
+      if ("fault" in at) return at;
+      const entry = this.#memory.read64(at.address);
+      if (!(entry & Entry.Present)) throw new GuestPageFault(address, access.write ? 2 : 0);
+      if (level === 1 || (level < 4 && entry & Entry.Large)) return { address: leaf(entry, level, address) };
+      table = Number(entry & FRAME);
+    }
+    throw new Error("a page walk ends at level 1");
+  }
+
+  #fault(
+    address: number,
+    { write, fetch }: Access,
+    tables: boolean,
+    page: CachedPage | "absent" | "reserved",
+  ): NestedFault {
+    const present = page === "absent" ? 0n : page === "reserved" ? Info.Present | Info.Reserved : Info.Present;
+    const info = present | Info.User | (write ? Info.Write : 0n) | (fetch ? Info.Fetch : 0n);
+    return { info: info | (tables ? Info.Tables : Info.Final), address };
+  }
+
+  #walk(address: number): CachedPage | "absent" | "reserved" {
+    let table = Number(this.#vmcb.get(Control.NestedCr3) & FRAME);
+    let permissions = Entry.Writable | Entry.User;
+    let noExecute = 0n;
+    for (let level = 4; level > 0; level--) {
+      const entry = this.#memory.read64(table + 8 * index(address, level));
+      if (!(entry & Entry.Present)) return "absent";
+      permissions &= entry;
+      noExecute |= entry & Entry.NoExecute;
+      const large = level === 1 || (entry & Entry.Large) !== 0n;
+      if (level === 4 && large) return "reserved";
+      if (!large) {
+        table = Number(entry & FRAME);
+        continue;
+      }
+      if (level > 1 && entry & FRAME & (pageSize(level) - 1n) & ~(1n << 12n)) return "reserved";
+      const page = address - (address % 4096);
+      return { frame: leaf(entry, level, page), permissions: permissions | noExecute };
+    }
+    throw new Error("a page walk ends at level 1");
+  }
+}
+
+function allows(permissions: bigint, { write, fetch }: Access): boolean {
+  if (!(permissions & Entry.User)) return false;
+  if (write && !(permissions & Entry.Writable)) return false;
+  return !(fetch && permissions & Entry.NoExecute);
+}
+
+function index(address: number, level: number): number {
+  return Math.floor(address / 2 ** (12 + 9 * (level - 1))) % 512;
+}
+
+function pageSize(level: number): bigint {
+  return 1n << BigInt(12 + 9 * (level - 1));
+}
+
+function leaf(entry: bigint, level: number, address: number): number {
+  const size = pageSize(level);
+  return Number(entry & FRAME & ~(size - 1n)) + (address % Number(size));
+}
