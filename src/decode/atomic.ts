@@ -22,8 +22,8 @@ export function exchange(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): 
     const registers = vcpu.registers;
     compute(instruction, Operation.Cmp, truncate(registers.rax, width), value, width);
     const equal = (instruction.flags & Rflags.Zf) != 0;
-    // The destination is written in any case (APM 3, CMPXCHG).
-    writeE(vcpu, bus, instruction, width, equal ? source : value);
+    // Memory is written in any case (APM 3, CMPXCHG); a register keeps its upper half.
+    if (equal || instruction.inMemory) writeE(vcpu, bus, instruction, width, equal ? source : value);
     if (!equal) writeRegister(registers, Gpr.Rax, width, 1, value);
   } else {
     const result = operation == Operation.Xadd ? compute(instruction, operation, value, source, width) : source;

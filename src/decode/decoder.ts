@@ -130,6 +130,7 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
 
   if (word & MODRM) decodeModRm(vcpu, instruction, operation == Operation.MoveControl);
   else instruction.rm = (instruction.opcode & 7) | (instruction.rex & Rex.B ? 8 : 0);
+  if (instruction.mod == 3 && isVectorPrefix(instruction.opcode)) return false;
   if (operation >= Operation.Group1) {
     const group = operation;
     operation = groupOperation(group, instruction.reg);
@@ -148,6 +149,11 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
   if (instruction.ripRelative) instruction.displacement += vcpu.registers.rip + (instruction.length as u64);
   if (instruction.segmentOverride != NO_REGISTER) instruction.segment = instruction.segmentOverride;
   return operation != Operation.Unknown;
+}
+
+/** LES, LDS and BOUND have no register form: those are VEX and EVEX prefixes, outside 64-bit mode too. */
+function isVectorPrefix(opcode: u32): bool {
+  return opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62;
 }
 
 function decodeModRm(vcpu: Vcpu, instruction: Instruction, registersOnly: bool): void {

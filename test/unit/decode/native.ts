@@ -1,0 +1,61 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Where native/processor.c puts a case's code and the middle of its 256 bytes of memory, a page border. */
+export const CODE = 0x1000_0000n;
+export const DATA = 0x2000_1000n;
+export const WINDOW_SIZE = 256;
+
+/** One instruction with the state before it or after it. */
+export interface State {
+  registers: bigint[];
+  flags: bigint;
+  bits: 32 | 64;
+  code: number[];
+  memory: Uint8Array;
+}
+
+const RECORD = 16 * 8 + 8 + 4 + 4 + 16 + WINDOW_SIZE;
+
+function encode(states: State[]): Uint8Array {
+  const bytes = new Uint8Array(states.length * RECORD);
+  states.forEach((state, i) => {
+    const view = new DataView(bytes.buffer, i * RECORD, RECORD);
+    state.registers.forEach((value, register) => view.setBigUint64(register * 8, value, true));
+    view.setBigUint64(128, state.flags, true);
+    view.setUint32(136, state.bits, true);
+    view.setUint32(140, state.code.length, true);
+    bytes.set(state.code, i * RECORD + 144);
+    bytes.set(state.memory, i * RECORD + 160);
+  });
+  return bytes;
+}
+
+function decode(bytes: Uint8Array, before: State[]): State[] {
+  return before.map(({ bits, code }, i) => {
+    const view = new DataView(bytes.buffer, bytes.byteOffset + i * RECORD, RECORD);
+    return {
+      registers: Array.from({ length: 16 }, (_, register) => view.getBigUint64(register * 8, true)),
+      flags: view.getBigUint64(128, true),
+      bits,
+      code,
+      memory: bytes.slice(i * RECORD + 160, (i + 1) * RECORD),
+    };
+  });
+}
+
+/** What this machine's own processor makes of the states. */
+export function runNatively(states: State[]): State[] {
+  const folder = mkdtempSync(join(tmpdir(), "sheer-decode-"));
+  try {
+    const program = join(folder, "processor");
+    execFileSync("clang", ["-O1", "-o", program, fileURLToPath(new URL("native/processor.c", import.meta.url))]);
+    const output = execFileSync(program, { input: encode(states), maxBuffer: 1 << 30 });
+    return decode(output, states);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
