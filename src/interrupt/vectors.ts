@@ -7,9 +7,28 @@ export abstract class InterruptHandler {
 export const FIRST_PRIVATE_VECTOR: u32 = 0x10;
 const COUNT: u32 = 16;
 
+/** Has external interrupts end the guest's run, so that private vectors among them are seen. */
+export abstract class InterruptIntercept {
+  abstract begin(): void;
+}
+
 /** Which handler each private vector calls. */
 export class PrivateVectors {
   private readonly handlers: StaticArray<InterruptHandler | null> = new StaticArray<InterruptHandler | null>(COUNT);
+  private intercept: InterruptIntercept | null = null;
+
+  setIntercept(intercept: InterruptIntercept): void {
+    this.intercept = intercept;
+  }
+
+  /**
+   * To be called before a device may send a private vector. Until the first, interrupts go to the guest without an
+   * exit; from then on each costs one for good, since a vector that is still on its way must never reach the guest.
+   */
+  expect(): void {
+    const intercept = this.intercept;
+    if (intercept) intercept.begin();
+  }
 
   /** A free vector for `handler`, or 0 if all 16 are taken. */
   allocate(handler: InterruptHandler): u32 {

@@ -34,12 +34,17 @@ class SvmMsrs {
   private eferBits: u64 = 0;
 
   begin(): void {
-    this.permissions.intercept(Msr.ApicBase);
-    this.permissions.intercept(Msr.Efer);
-    this.permissions.intercept(Msr.VmCr);
-    this.permissions.intercept(Msr.VmHsavePa);
-    this.permissions.intercept(Msr.SvmKey);
+    this.permissions.interceptWrite(Msr.ApicBase); // firmware reads it at every timer tick
+    this.interceptBoth(Msr.Efer);
+    this.interceptBoth(Msr.VmCr);
+    this.interceptBoth(Msr.VmHsavePa);
+    this.interceptBoth(Msr.SvmKey);
     this.eferBits = supportedEferBits();
+  }
+
+  private interceptBoth(index: u32): void {
+    this.permissions.interceptRead(index);
+    this.permissions.interceptWrite(index);
   }
 
   /** False if the guest gets #GP. */

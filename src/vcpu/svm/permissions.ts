@@ -30,12 +30,17 @@ export class MsrPermissions {
     return physOf(this.map);
   }
 
-  intercept(index: u32): void {
+  interceptRead(index: u32): void {
+    this.set(index, 0);
+  }
+  interceptWrite(index: u32): void {
+    this.set(index, 1);
+  }
+
+  private set(index: u32, access: u32): void {
     const bit = (index & 0x1fff) << 1;
     const range = index >= 0xc001_0000 ? MsrRange.Amd : index >= 0xc000_0000 ? MsrRange.High : MsrRange.Low;
-    const byte = this.map + range + (bit >> 3);
-    setBit(byte, bit & 7, true);
-    setBit(byte, (bit & 7) + 1, true);
+    setBit(this.map + range + (bit >> 3), (bit & 7) + access, true);
   }
 }
 

@@ -1,6 +1,7 @@
 import { BootInfo } from "../../boot/info";
 import { runSvmGuest } from "../../metal";
 import { guestSpace, TranslationCaches } from "../../memory/space";
+import { InterruptIntercept, privateVectors } from "../../interrupt/vectors";
 import { portHooks } from "../io";
 import { enableSvm } from "./enable";
 import { svmMsrs } from "./msrs";
@@ -23,6 +24,19 @@ class SvmTranslationCaches extends TranslationCaches {
   }
 }
 
+/**
+ * Interrupts go to the guest as without Sheer (V_INTR_MASKING is 0: the guest's IF holds them back), but once intercepted
+ * one that the guest can take ends its run first, so that private vectors are seen. NMIs go straight to the guest.
+ */
+class SvmInterruptIntercept extends InterruptIntercept {
+  constructor(private readonly vmcb: Vmcb) {
+    super();
+  }
+  begin(): void {
+    this.vmcb.interceptMisc1 |= Intercept1.Intr;
+  }
+}
+
 /** Makes this processor ready to run the guest; its exits, ports and address space are in place afterwards. */
 export function prepareSvm(): SvmVcpu {
   enableSvm();
@@ -31,6 +45,7 @@ export function prepareSvm(): SvmVcpu {
   const io = new IoPermissions();
   portHooks.begin(io);
   svmMsrs.begin();
+  privateVectors.setIntercept(new SvmInterruptIntercept(vmcb));
   guestSpace.setCaches(new SvmTranslationCaches(vmcb));
   vmcb.iopmBase = io.address();
   vmcb.msrpmBase = svmMsrs.permissions.address();
@@ -42,13 +57,8 @@ export function prepareSvm(): SvmVcpu {
   return vcpu;
 }
 
-/**
- * Interrupts go to the guest as without Sheer (V_INTR_MASKING is 0: the guest's IF holds them back), but an external
- * one that the guest can take ends its run first, so that private vectors are seen. NMIs go straight to the guest.
- */
 function setIntercepts(vmcb: Vmcb): void {
   vmcb.interceptMisc1 =
-    Intercept1.Intr |
     Intercept1.Init |
     Intercept1.Cpuid |
     Intercept1.Invd |

@@ -1,3 +1,4 @@
+import { privateVectors } from "../../../interrupt/vectors";
 import { cpuid } from "../../../metal";
 import { PciFunction } from "../../../pci/config";
 import { Command, Header } from "../../../pci/header";
@@ -43,8 +44,12 @@ export class CardInterrupts {
     if (messages == this.messages) return false;
     this.messages = messages;
     const msi = this.msi!;
-    if (messages) msi.enable(this.address, this.vector);
-    else msi.disable();
+    if (messages) {
+      privateVectors.expect();
+      msi.enable(this.address, this.vector);
+    } else {
+      msi.disable();
+    }
     return true;
   }
 
