@@ -1,34 +1,3 @@
-import { Command, CommanderError } from "commander";
-import { addBuildCommand } from "./commands/build.ts";
-import { addConfigCommand } from "./commands/config.ts";
-import { addDemoCommand } from "./commands/demo.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addImageCommand } from "./commands/image.ts";
-import { addRunCommand } from "./commands/run.ts";
-import { SheerError, exitCode, messageOf } from "./errors.ts";
+import { sheer } from "./program.ts";
 
-const program = new Command("sheer")
-  .description("Sheer, a thin hypervisor: build it, try it in an emulated PC, put it on a disk.")
-  .showHelpAfterError("(sheer --help shows what there is)")
-  .enablePositionalOptions()
-  .exitOverride();
-
-addBuildCommand(program);
-addDemoCommand(program);
-addRunCommand(program);
-addImageCommand(program);
-addConfigCommand(program);
-addDoctorCommand(program);
-
-function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.ok : exitCode.usage;
-  if (error instanceof SheerError) console.error(`sheer: ${error.message}`);
-  else console.error(error instanceof Error ? (error.stack ?? messageOf(error)) : messageOf(error));
-  return error instanceof SheerError ? error.exitCode : exitCode.failure;
-}
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  process.exitCode = exitCodeOf(error);
-}
+process.exitCode = await sheer(process.argv.slice(2));

@@ -14,12 +14,11 @@ type Purpose = "build" | "run";
 
 const tools = JSON.parse(readFileSync(new URL("packages.json", import.meta.url), "utf8")) as Record<Purpose, Tool[]>;
 
-// Debian keeps sgdisk and depmod where an ordinary user's PATH does not look.
-const searchPath = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin", "/sbin"];
-
 /** The full name of a program or file, or undefined when this machine lacks it. */
 export function locate(provides: string): string | undefined {
   if (isAbsolute(provides)) return existsSync(provides) ? provides : undefined;
+  // Debian keeps sgdisk and depmod where an ordinary user's PATH does not look.
+  const searchPath = [...(process.env["PATH"] ?? "").split(":"), "/usr/sbin", "/sbin"];
   return searchPath.map((folder) => join(folder, provides)).find(isExecutable);
 }
 

@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { readGuestReport } from "../../../cli/guest/report.ts";
+
+test("the guest's lines are read from among the console's others", () => {
+  const report = readGuestReport(`[    1.000000] Run /init as init process
+@@ init 5.79
+@@ nic 0000:00:02.0 1af4:1000 0200
+@@ irq 24: 7 PCI-MSI 32768-edge virtio0-config
+@@ lease 10.0.2.15
+@@ ping ok
+@@ download sha256=abc bytes=10 seconds=0.5
+@@ upload failed
+@@ sheerctl version Sheer 0.1.0
+@@ sheerctl exits.cpuid 42
+`);
+  expect(report).toEqual({
+    cards: [{ slot: "0000:00:02.0", id: "1af4:1000", class: "0200" }],
+    interrupts: ["24: 7 PCI-MSI 32768-edge virtio0-config"],
+    lease: "10.0.2.15",
+    ping: true,
+    download: { sha256: "abc", bytes: 10, seconds: 0.5 },
+    upload: undefined,
+    sheer: { version: "Sheer 0.1.0", "exits.cpuid": "42" },
+    done: false,
+  });
+});

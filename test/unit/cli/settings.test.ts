@@ -1,0 +1,47 @@
+import { expect, test } from "vitest";
+import { toConf } from "../../../cli/settings/conf.ts";
+import { parseSettings } from "../../../cli/settings/toml.ts";
+
+const full = `
+[log]
+port = 0x3e8
+level = "debug"
+
+[net]
+mode = "pass"
+
+[announce]
+stealth = true
+
+[boot]
+then = "next"
+`;
+
+test("every setting finds its way into sheer.conf", () => {
+  const conf = toConf(parseSettings(full, "sheer.toml"));
+  expect(conf.split("\n").slice(1)).toEqual([
+    "log=0x3e8",
+    "log.level=debug",
+    "net=pass",
+    "stealth=on",
+    "then=next",
+    "",
+  ]);
+});
+
+test("what is left out of sheer.toml is left to Sheer", () => {
+  expect(toConf(parseSettings("", "sheer.toml")).split("\n").slice(1)).toEqual([""]);
+});
+
+test.each([
+  ["an unknown key", '[log]\nlevel = "info"\nprot = 0x3e8\n', "sheer.toml:3: there is no log.prot; did you mean port?"],
+  ["an unknown table", "[nett]\n", "sheer.toml:1: there is no nett; did you mean net?"],
+  ["a key that resembles none", "[boot]\nzzzzzz = 1\n", "sheer.toml:2: there is no boot.zzzzzz; write one of then"],
+  ["an unknown value", '\n[net]\nmode = "e1000"\n', 'sheer.toml:3: net.mode: write one of "virtio", "pass"'],
+  ["a port out of range", "[log]\nport = 0xffff\n", "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
+  ["a port that is no number", '[log]\nport = "com1"\n', "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
+  ["a value of another type", "[announce]\nstealth = 1\n", "sheer.toml:2: announce.stealth: "],
+  ["what is not TOML", "[log]\nport\n", "sheer.toml:2: this is not TOML"],
+])("%s is refused with its line and a hint", (_, text, complaint) => {
+  expect(() => parseSettings(text, "sheer.toml")).toThrow(complaint);
+});
