@@ -22,6 +22,13 @@ export class VirtioNet extends InterruptHandler {
   private busMaster: bool = false;
   private features: u32 = 0;
   private link: bool = false;
+  /** Whether the card is to interrupt for frames received, and sent. */
+  private receiving: bool = false;
+  private awaitSent: bool = false;
+  /** Whether the guest was called for frames received just now. */
+  private called: bool = false;
+  /** Whether a call for frames sent waits for the card's next interrupt. */
+  private deferred: bool = false;
   private receiveFrame: u32 = 0;
   private transmitFrame: u32 = 0;
 
@@ -90,17 +97,23 @@ export class VirtioNet extends InterruptHandler {
 
   notify(queue: u32): void {
     netCounters.notifies++;
-    if (queue == RECEIVE || queue == TRANSMIT) this.service();
+    if (queue != RECEIVE && queue != TRANSMIT) return;
+    this.service();
+    this.listen();
   }
 
-  /** The card's interrupt, or the guest asking on a shared line who interrupts: the causes are taken before the work. */
+  /** The card's interrupt. */
   interrupt(): void {
     netCounters.cardInterrupts++;
     this.poll();
   }
+  /** Takes the card's causes back before the work, so that what comes during the work interrupts anew. */
   poll(): void {
-    if (this.card.acknowledge() & Cause.Link) this.updateLink();
+    const causes = this.card.acknowledge();
+    if (causes & Cause.Link) this.updateLink();
     this.service();
+    this.signalSent(causes);
+    this.listen();
   }
 
   /** ISR status as the guest reads it; what the card has comes first, so that 0 means that nothing happened. */
@@ -123,18 +136,42 @@ export class VirtioNet extends InterruptHandler {
     this.card.stop();
   }
 
+  /** Moves frames both ways, and calls the guest for those received. */
   private service(): void {
-    const receive = this.receiveQueue.service();
-    const send = this.transmitQueue.service();
-    this.card.listen(Cause.Link | (receive ? Cause.Received : 0) | (send ? Cause.Sent : 0));
-    this.publish(this.receiveQueue.queue, RECEIVE);
-    this.publish(this.transmitQueue.queue, TRANSMIT);
+    this.receiving = this.receiveQueue.service();
+    if (this.transmitQueue.service()) this.awaitSent = true;
+    this.publish(this.receiveQueue.queue);
+    this.publish(this.transmitQueue.queue);
+    this.called = this.receiveQueue.queue.wantsInterrupt();
+    if (this.called) this.signal(this.receiveQueue.queue, RECEIVE);
   }
 
-  private publish(queue: Virtqueue, index: u32): void {
-    if (!queue.unpublished) return;
-    this.interrupts.noteQueue();
-    if (queue.publish()) this.interrupts.raiseQueue(index);
+  /**
+   * Calls the guest for frames sent, at an interrupt of the card. While it is being called for frames received, drivers
+   * look after both: then only if it still wants to be called at the card's next interrupt.
+   */
+  private signalSent(causes: u32): void {
+    const queue = this.transmitQueue.queue;
+    const wanted = queue.wantsInterrupt();
+    this.deferred = wanted && this.called && !this.deferred && this.interrupts.msix.enabled;
+    if (this.deferred) this.card.interrupt();
+    else if (wanted) this.signal(queue, TRANSMIT);
+    else if (causes & Cause.Sent) this.awaitSent = this.card.sending();
+  }
+
+  /** Has the card interrupt for what the device waits for. Many frames sent are one interrupt: the card keeps them apart. */
+  private listen(): void {
+    if (this.transmitQueue.queue.wantsInterrupt()) this.awaitSent = true;
+    const receiving = this.receiving ? Cause.Received : 0;
+    this.card.listen(Cause.Link | receiving | (this.awaitSent ? Cause.Sent : 0));
+  }
+
+  private publish(queue: Virtqueue): void {
+    if (queue.publish()) this.interrupts.noteQueue();
+  }
+  private signal(queue: Virtqueue, index: u32): void {
+    queue.signal();
+    this.interrupts.raiseQueue(index);
   }
 
   private reset(): void {
@@ -158,8 +195,13 @@ export class VirtioNet extends InterruptHandler {
     const running = this.busMaster && (this.status & DeviceStatus.DRIVER_OK) != 0;
     if (running && !this.receiveQueue.running) this.card.forgetReceived();
     this.receiveQueue.running = this.transmitQueue.running = running;
-    if (running) this.service();
-    else this.card.listen(0);
+    this.awaitSent = this.deferred = false;
+    if (running) {
+      this.service();
+      this.listen();
+    } else {
+      this.card.listen(0);
+    }
   }
 
   private updateLink(): void {

@@ -41,10 +41,11 @@ export class Virtqueue {
   private indirect: bool = false;
   /** Whether the guest may be notifying. */
   private notifying: bool = true;
-  /** Next available entry to take; next used entry to write; the used index that the guest was last told of. */
+  /** Next available entry to take; next used entry to write; the used index that the guest sees, and was called for. */
   private available: u32 = 0;
   private used: u32 = 0;
   private published: u32 = 0;
+  private signalled: u32 = 0;
   /** Head of the chain taken last. */
   head: u32 = 0;
 
@@ -65,7 +66,7 @@ export class Virtqueue {
     this.base = 0;
     this.broken = false;
     this.notifying = true;
-    this.available = this.used = this.published = 0;
+    this.available = this.used = this.published = this.signalled = 0;
   }
 
   /** Whether the guest has made chains available that are not taken. */
@@ -103,20 +104,29 @@ export class Virtqueue {
     this.used = (this.used + 1) & 0xffff;
   }
 
-  get unpublished(): bool {
-    return this.used != this.published;
-  }
-
-  /** Shows the guest the chains that were finished; returns whether it wants an interrupt for them (2.4.2). */
+  /** Shows the guest the chains that were finished; returns whether there were any. */
   publish(): bool {
-    const before = this.published;
-    if (this.used == before || !this.ready) return false;
+    if (this.used == this.published || !this.ready) return false;
     this.published = this.used;
     physWrite16(this.base + USED + 2, this.used);
+    return true;
+  }
+
+  /** Whether the guest wants an interrupt for what was published since the last one (2.4.2). */
+  wantsInterrupt(): bool {
+    if (this.published == this.signalled || !this.ready) return false;
     fence(); // the index must be seen before the guest's wish is read
-    if (!this.eventIndex) return (physRead16(this.base + AVAILABLE) & NO_INTERRUPT) == 0;
+    const wanted = this.eventIndex ? this.passedEvent() : (physRead16(this.base + AVAILABLE) & NO_INTERRUPT) == 0;
+    if (!wanted) this.signalled = this.published;
+    return wanted;
+  }
+  /** The guest is being interrupted for all that is published. */
+  signal(): void {
+    this.signalled = this.published;
+  }
+  private passedEvent(): bool {
     const event = physRead16(this.base + USED_EVENT);
-    return ((this.used - event - 1) & 0xffff) < ((this.used - before) & 0xffff);
+    return ((this.published - event - 1) & 0xffff) < ((this.published - this.signalled) & 0xffff);
   }
 
   /** Says whether the guest should notify when it makes more available; returns whether there is more already. */

@@ -61,6 +61,7 @@ export class TransmitQueue {
     }
     netCounters.sendDrops++;
     this.queue.finish(this.queue.head, 0);
+    this.card.interrupt(); // for this frame the card has no interrupt of its own
     return true;
   }
 
