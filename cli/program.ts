@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addBenchCommand } from "./commands/bench.ts";
 import { addBuildCommand } from "./commands/build.ts";
 import { addConfigCommand } from "./commands/config.ts";
 import { addDemoCommand } from "./commands/demo.ts";
@@ -29,6 +30,7 @@ function commandLine(): Command {
   addImageCommand(program);
   addConfigCommand(program);
   addDoctorCommand(program);
+  addBenchCommand(program);
   return program;
 }
 

@@ -1,0 +1,46 @@
+import { stat } from "node:fs/promises";
+import { coreWasm } from "../paths.ts";
+import { benchSheer, type Bench } from "./boots.ts";
+import { countExits } from "./exits.ts";
+import { measureInstructions } from "./instructions.ts";
+import { measureNetwork, type NetworkFigures } from "./network.ts";
+import { makeRow, type Row } from "./row.ts";
+
+export interface BenchResult {
+  rows: Row[];
+  /** Exits from power-on to Linux with DHCP and ping done, by reason. */
+  exits: Record<string, number>;
+}
+
+/** Measures everything, bare and with Sheer, one boot after the other. */
+export async function runBench(bench: Bench): Promise<BenchResult> {
+  const sheer = benchSheer();
+  bench.progress("instructions");
+  const instructions = await measureInstructions(bench, sheer);
+  bench.progress("network, bare");
+  const bare = await measureNetwork(bench, undefined);
+  bench.progress("network, with Sheer");
+  const withSheer = await measureNetwork(bench, sheer);
+  bench.progress("exits");
+  const exits = await countExits(bench, sheer);
+  const total = Object.values(exits).reduce((sum, count) => sum + count, 0);
+  return {
+    rows: [
+      ...instructions,
+      ...networkRows(bare, withSheer),
+      makeRow("exits, from power-on to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
+      makeRow("sheer.efi", "bytes", undefined, (await stat(sheer.efi)).size, { atMost: 512 * 1024 }),
+      makeRow("core.wasm", "bytes", undefined, (await stat(coreWasm)).size),
+    ],
+    exits,
+  };
+}
+
+function networkRows(bare: NetworkFigures, sheer: NetworkFigures): Row[] {
+  return [
+    makeRow("TCP receive", "MB/s", bare.receive, sheer.receive, { ratioAtLeast: 0.6 }),
+    makeRow("TCP send", "MB/s", bare.send, sheer.send, { ratioAtLeast: 0.5 }),
+    makeRow("memory taken from the guest", "KiB", undefined, bare.memory - sheer.memory, { atMost: 16 * 1024 }),
+    makeRow("Sheer's own start", "s", undefined, sheer.start, { atMost: 1 }),
+  ];
+}

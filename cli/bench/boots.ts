@@ -1,0 +1,62 @@
+import { existsSync } from "node:fs";
+import { MissingEnvironmentError } from "../errors.ts";
+import { makeDebianGuest } from "../guest/linux.ts";
+import { startupMedium, type GuestProgram, type SheerStart } from "../guest/startup.ts";
+import { sheerEfi } from "../paths.ts";
+import type { PcOptions } from "../qemu/arguments.ts";
+import { Machine } from "../qemu/machine.ts";
+import { withTemporaryFolder } from "../temporary.ts";
+
+/** What every measurement is given. */
+export interface Bench {
+  signal: AbortSignal;
+  progress: (line: string) => void;
+}
+
+/** Longer than any measured boot takes on a slow and busy machine. */
+const bootSeconds = 400;
+
+export function benchSheer(): SheerStart {
+  if (!existsSync(sheerEfi)) throw new MissingEnvironmentError("dist/sheer.efi is not built yet; run: npm run build");
+  return { efi: sheerEfi, settings: "log=0x3e8" };
+}
+
+export interface BootOptions {
+  pc?: PcOptions;
+  /** Called when the PC has just been switched on. */
+  watch?: (machine: Machine) => void;
+}
+
+/** Boots a guest, waits until it switches the PC off, and returns the PC for what its serial lines showed. */
+export async function bootToEnd(
+  bench: Bench,
+  sheer: SheerStart | undefined,
+  guest: GuestProgram,
+  { pc = {}, watch }: BootOptions = {},
+): Promise<Machine> {
+  const machine = await Machine.start(pc, startupMedium(sheer, guest), bench.signal);
+  watch?.(machine);
+  try {
+    await machine.waitForEnd(bootSeconds);
+    return machine;
+  } finally {
+    await machine.stop();
+  }
+}
+
+/** As `bootToEnd`, with the demonstration's Debian; `append` and `moreSteps` as there. */
+export async function bootDebian(
+  bench: Bench,
+  sheer: SheerStart | undefined,
+  { append = "", moreSteps, ...options }: BootOptions & { append?: string; moreSteps?: string },
+): Promise<Machine> {
+  return withTemporaryFolder("bench", async (folder) => {
+    const linux = await makeDebianGuest(folder, moreSteps);
+    return bootToEnd(
+      bench,
+      sheer,
+      { kind: "linux", ...linux, append: `console=ttyS0 quiet ${append}`.trim() },
+      options,
+    );
+  });
+}

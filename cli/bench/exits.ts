@@ -1,0 +1,49 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SheerStart } from "../guest/startup.ts";
+import { readGuestReport } from "../guest/report.ts";
+import { withTemporaryFolder } from "../temporary.ts";
+import { bootDebian, type Bench } from "./boots.ts";
+
+/** AMD's names for the exit codes that a boot shows (AMD64 manual, volume 2, appendix C). */
+const names: Record<number, string> = {
+  0x00: "read of CR0",
+  0x10: "write of CR0",
+  0x13: "write of CR3",
+  0x14: "write of CR4",
+  0x60: "interrupt",
+  0x61: "NMI",
+  0x64: "interrupt window",
+  0x72: "CPUID",
+  0x78: "HLT",
+  0x7b: "port",
+  0x7c: "MSR",
+  0x81: "VMMCALL",
+  0x89: "WBINVD",
+  0x400: "nested fault",
+};
+
+/**
+ * All exits from power-on through the UEFI shell to Linux with DHCP and ping done, counted from outside the
+ * hypervisor: the emulator itself writes a line for each.
+ */
+export async function countExits(bench: Bench, sheer: SheerStart): Promise<Record<string, number>> {
+  return withTemporaryFolder("exits", async (folder) => {
+    const exitTrace = join(folder, "exits");
+    const machine = await bootDebian(bench, sheer, { pc: { exitTrace } });
+    const report = readGuestReport(machine.console.text);
+    if (!report.ping) throw machine.failure("The guest did not reach the gateway, so its exits say nothing.");
+    return countByReason(await readFile(exitTrace, "latin1"));
+  });
+}
+
+/** Counts lines like "vmexit(00000072, …)!" by the code in them. */
+export function countByReason(trace: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [, code] of trace.matchAll(/^vmexit\(([0-9a-f]+),/gm)) {
+    const value = parseInt(code!, 16);
+    const name = names[value] ?? `0x${value.toString(16)}`;
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return counts;
+}

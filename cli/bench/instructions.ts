@@ -1,0 +1,49 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { SheerStart } from "../guest/startup.ts";
+import { benchmarkPrograms } from "../paths.ts";
+import { bootToEnd, type Bench } from "./boots.ts";
+import { makeRow, type Limit, type Row } from "./row.ts";
+
+/** At most so many instructions from the guest's loop to its loop, by the name that the program prints. */
+const limits: Record<string, Limit> = {
+  cpuid: { atMost: 200 },
+  "in-cf8": { atMost: 250 },
+  "cr0-wp": { atMost: 60 },
+};
+
+/**
+ * Runs the benchmark programs of the build, bare and with Sheer, while the emulator counts instructions: the time
+ * stamp counter, which they read, is then the number of instructions since power-on. They print lines
+ * "@@ bench NAME NUMBER".
+ */
+export async function measureInstructions(bench: Bench, sheer: SheerStart): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const program of programs()) {
+    const bare = await runProgram(bench, undefined, program);
+    const withSheer = await runProgram(bench, sheer, program);
+    for (const [name, figure] of withSheer)
+      rows.push(makeRow(name, "instructions", bare.get(name), figure, limits[name]));
+  }
+  return rows;
+}
+
+function programs(): string[] {
+  if (!existsSync(benchmarkPrograms)) return [];
+  return readdirSync(benchmarkPrograms)
+    .filter((name) => name.endsWith(".efi"))
+    .sort()
+    .map((name) => join(benchmarkPrograms, name));
+}
+
+async function runProgram(bench: Bench, sheer: SheerStart | undefined, program: string): Promise<Map<string, number>> {
+  const pc = { instructionCount: true };
+  const machine = await bootToEnd(bench, sheer, { kind: "efi", program, arguments: "" }, { pc });
+  const figures = readFigures(machine.console.text);
+  if (figures.size === 0) throw machine.failure(`${program} printed no figure.`);
+  return figures;
+}
+
+export function readFigures(console: string): Map<string, number> {
+  return new Map([...console.matchAll(/^@@ bench (\S+) (\d+)/gm)].map(([, name, figure]) => [name!, Number(figure)]));
+}
