@@ -32,6 +32,7 @@ const PM_TIMER_HZ = 3_579_545;
 /** What the first page of linear memory holds, which nobody may touch. */
 const POISON = 0xa5;
 const NULL_PAGE = 4096;
+const POISONED_PAGE = Buffer.alloc(NULL_PAGE, POISON);
 
 export interface MachineOptions extends FirmwareOptions {
   /** Low memory in MiB. */
@@ -180,9 +181,10 @@ export class Machine {
 
   /** Page 0 of linear memory is not mapped on a real machine: a write there is a fault. */
   checkNullPage(): void {
-    const page = new Uint8Array(this.core.memory.buffer, 0, NULL_PAGE);
+    const page = Buffer.from(this.core.memory.buffer, 0, NULL_PAGE);
+    if (page.equals(POISONED_PAGE)) return;
     const at = page.findIndex((byte) => byte !== POISON);
-    if (at >= 0) throw new Error(`the core wrote to linear address 0x${at.toString(16)}, which is not mapped`);
+    throw new Error(`the core wrote to linear address 0x${at.toString(16)}, which is not mapped`);
   }
 
   /** Delivers a nonmaskable interrupt. */

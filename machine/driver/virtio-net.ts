@@ -1,0 +1,296 @@
+// The driver's side of a legacy virtio network card: Virtio PCI Card Specification 0.9.5, chapter 2 and appendix C.
+// It acts as the guest: every register access is an instruction of the guest.
+import { APIC_BASE } from "../apic.ts";
+import type { Width } from "../bits.ts";
+import { CapabilityId } from "../pci/capabilities.ts";
+import { Command, Config } from "../pci/function.ts";
+import type { Guest } from "../svm/guest.ts";
+import { type ConfigWay, type GuestPciFunction, scanBus } from "./pci.ts";
+import { type Piece, Virtqueue } from "./virtqueue.ts";
+
+/** The header in the I/O BAR (2.2.2). */
+export const Virtio = {
+  DeviceFeatures: 0,
+  GuestFeatures: 4,
+  QueueAddress: 8,
+  QueueSize: 12,
+  QueueSelect: 14,
+  QueueNotify: 16,
+  Status: 18,
+  Isr: 19,
+  ConfigVector: 20,
+  QueueVector: 22,
+} as const;
+export const DeviceStatus = { Acknowledge: 1, Driver: 2, DriverOk: 4, Failed: 0x80 } as const;
+export const NetFeature = {
+  Checksum: 1 << 0,
+  GuestChecksum: 1 << 1,
+  Mac: 1 << 5,
+  HostTso4: 1 << 11,
+  HostTso6: 1 << 12,
+  Status: 1 << 16,
+  AnyLayout: 1 << 27,
+  Indirect: 1 << 28,
+  EventIndex: 1 << 29,
+} as const;
+export const RECEIVE = 0;
+export const TRANSMIT = 1;
+export const NO_VECTOR = 0xffff;
+/** struct virtio_net_hdr without merged buffers. */
+export const HEADER = 10;
+const BUFFER = 2048;
+const EOI = APIC_BASE + 0xb0;
+const MSIX_ENABLE = 0x8000;
+
+/** Interrupt vectors for the three MSI-X entries; without them the card uses INTx. */
+export interface Vectors {
+  readonly config: number;
+  readonly receive: number;
+  readonly transmit: number;
+}
+
+export interface DriverOptions {
+  /** Features to accept of those offered. */
+  readonly features?: number;
+  readonly vectors?: Vectors;
+  readonly way?: ConfigWay;
+  /** Guest memory for queues and buffers: 4 MiB from here on. */
+  readonly memory?: number;
+}
+
+/** A frame to be sent, and how. */
+export interface SendOptions {
+  /** struct virtio_net_hdr; zeros if left out. */
+  readonly header?: Uint8Array;
+  /** Lengths of the pieces into which the frame is cut. */
+  readonly cuts?: readonly number[];
+  /** Header and frame begin in one descriptor (VIRTIO_F_ANY_LAYOUT). */
+  readonly joined?: boolean;
+  readonly indirect?: boolean;
+}
+
+export class VirtioNetDriver {
+  readonly guest: Guest;
+  readonly pci: GuestPciFunction;
+  readonly options: DriverOptions;
+  /** First port of BAR 0. */
+  readonly ports: number;
+  /** Frames received and not yet taken, and the header of each. */
+  readonly frames: Uint8Array[] = [];
+  readonly headers: Uint8Array[] = [];
+  /** Interrupts taken, by what they were for. */
+  readonly interrupts = { config: 0, receive: 0, transmit: 0, line: 0 };
+  receiveQueue!: Virtqueue;
+  transmitQueue!: Virtqueue;
+  features = 0;
+  readonly #memory: number;
+  #arena: number;
+  readonly #buffers = new Map<number, number>();
+  readonly #spare: number[] = [];
+
+  /** Finds the card on bus 0 and turns it on. */
+  constructor(guest: Guest, options: DriverOptions = {}) {
+    this.guest = guest;
+    this.options = options;
+    const isVirtioNet = (pci: GuestPciFunction): boolean => pci.read(Config.VendorId, 4) === 0x1000_1af4;
+    const found = scanBus(guest, options.way).find(isVirtioNet);
+    if (!found) throw new Error("no virtio network card on the bus");
+    this.pci = found;
+    this.pci.write(Config.Command, 2, Command.Io | Command.Memory | Command.BusMaster);
+    this.ports = this.pci.bar(0);
+    this.#memory = options.memory ?? 0x40_0000;
+    this.#arena = this.#memory;
+  }
+
+  register(offset: number, width: Width): number {
+    return this.guest.in(this.ports + offset, width);
+  }
+  setRegister(offset: number, width: Width, value: number): void {
+    this.guest.out(this.ports + offset, width, value);
+  }
+
+  /** Resets the card and brings it up: 2.2.1. */
+  start(): void {
+    const { vectors } = this.options;
+    this.reset();
+    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge);
+    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge | DeviceStatus.Driver);
+    this.features =
+      this.register(Virtio.DeviceFeatures, 4) & (this.options.features ?? NetFeature.Mac | NetFeature.Status);
+    this.setRegister(Virtio.GuestFeatures, 4, this.features);
+    if (vectors) this.#setUpVectors(vectors);
+    this.receiveQueue = this.#setUpQueue(RECEIVE, 1);
+    this.transmitQueue = this.#setUpQueue(TRANSMIT, 2);
+    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge | DeviceStatus.Driver | DeviceStatus.DriverOk);
+  }
+
+  /** Back to the state after power-up; everything the card held is forgotten. */
+  reset(): void {
+    this.setRegister(Virtio.Status, 1, 0);
+    this.#arena = this.#memory;
+    this.#buffers.clear();
+    this.#spare.length = 0;
+  }
+
+  /** Where the device's own fields begin. */
+  get configOffset(): number {
+    return this.options.vectors ? 24 : 20;
+  }
+  mac(): number[] {
+    return Array.from({ length: 6 }, (_, i) => this.register(this.configOffset + i, 1));
+  }
+  linkUp(): boolean {
+    return (this.register(this.configOffset + 6, 2) & 1) === 1;
+  }
+
+  /** A piece of guest memory that is nobody else's. */
+  allocate(bytes: number, alignment = 16): number {
+    const at = Math.ceil(this.#arena / alignment) * alignment;
+    this.#arena = at + bytes;
+    return at;
+  }
+
+  /** Gives the card buffers to receive into. Each is one descriptor for the header and one for the frame. */
+  offerBuffers(count: number, length = BUFFER): void {
+    const queue = this.receiveQueue;
+    for (let i = 0; i < count && queue.free >= 2; i++) {
+      const buffer = this.#spare.pop() ?? this.allocate(HEADER + BUFFER);
+      const head = queue.add([
+        { address: buffer, length: HEADER, writable: true },
+        { address: buffer + HEADER, length, writable: true },
+      ]);
+      this.#buffers.set(head, buffer);
+    }
+    this.kick(RECEIVE);
+  }
+
+  /** Sends a frame. */
+  send(frame: ArrayLike<number>, options: SendOptions = {}): void {
+    this.queue(frame, options);
+    this.kick(TRANSMIT);
+  }
+
+  /** Puts a frame into the transmit queue without showing it to the card. */
+  queue(frame: ArrayLike<number>, { header, cuts = [], joined = false, indirect = false }: SendOptions = {}): void {
+    const { memory } = this.guest.processor;
+    const buffer = this.allocate(HEADER + frame.length);
+    memory.writeBytes(buffer, header ?? new Uint8Array(HEADER));
+    memory.writeBytes(buffer + HEADER, frame);
+    const lengths = [...cuts, frame.length - cuts.reduce((sum, cut) => sum + cut, 0)].filter((length) => length > 0);
+    const pieces: Piece[] = [];
+    let at = buffer;
+    const [first = 0, ...rest] = lengths;
+    for (const length of joined ? [HEADER + first, ...rest] : [HEADER, ...lengths]) {
+      pieces.push({ address: at, length, writable: false });
+      at += length;
+    }
+    if (indirect) this.transmitQueue.addIndirect(pieces, this.allocate(16 * pieces.length));
+    else this.transmitQueue.add(pieces);
+  }
+
+  /** Shows the card a queue's new buffers and notifies it if it wants that. */
+  kick(queue: typeof RECEIVE | typeof TRANSMIT): void {
+    const wanted = (queue === RECEIVE ? this.receiveQueue : this.transmitQueue).publish();
+    if (wanted) this.setRegister(Virtio.QueueNotify, 2, queue);
+  }
+
+  /** Takes what the card has put into the receive queue to `frames`, and gives the buffers back if `refill`. */
+  collect(refill = true): Uint8Array[] {
+    const { memory } = this.guest.processor;
+    const used = this.receiveQueue.takeUsed();
+    const frames = used.map(({ id, length }) => {
+      const buffer = this.#buffers.get(id)!;
+      this.#buffers.delete(id);
+      this.#spare.push(buffer);
+      this.headers.push(memory.readBytes(buffer, HEADER));
+      return memory.readBytes(buffer + HEADER, Math.max(length - HEADER, 0));
+    });
+    if (refill && used.length) this.offerBuffers(used.length);
+    this.frames.push(...frames);
+    return frames;
+  }
+
+  /** Frames collected since the last call, by interrupts or otherwise. */
+  takeFrames(): Uint8Array[] {
+    this.collect();
+    return this.frames.splice(0);
+  }
+
+  /** The ISR status, which a read clears (2.2.2.1). */
+  isr(): number {
+    return this.register(Virtio.Isr, 1);
+  }
+
+  /** The handler of an INTx line: works only if the ISR status says so. */
+  onLine(): void {
+    this.interrupts.line++;
+    const isr = this.isr();
+    if (isr & 1) this.collect();
+    this.guest.write32(EOI, 0);
+  }
+
+  #setUpQueue(index: number, vector: number): Virtqueue {
+    this.setRegister(Virtio.QueueSelect, 2, index);
+    const size = this.register(Virtio.QueueSize, 2);
+    if (size === 0) throw new Error(`the card has no queue ${index}`);
+    const probe = this.allocate(0, 4096);
+    const queue = new Virtqueue(this.guest.processor.memory, probe, size);
+    this.allocate(queue.bytes, 4096);
+    queue.eventIndex = (this.features & NetFeature.EventIndex) !== 0;
+    this.setRegister(Virtio.QueueAddress, 4, queue.base / 4096);
+    if (this.options.vectors) this.setRegister(Virtio.QueueVector, 2, vector);
+    return queue;
+  }
+
+  /** MSI-X: the table first, then the switch, then which entry is for what (2.2.2.2). */
+  #setUpVectors(vectors: Vectors): void {
+    const capability = this.#msix();
+    this.pci.write(capability + 2, 2, MSIX_ENABLE);
+    [vectors.config, vectors.receive, vectors.transmit].forEach((vector, entry) => this.setVector(entry, vector));
+    this.setRegister(Virtio.ConfigVector, 2, 0);
+    const acknowledging = (action: () => void) => (): void => {
+      action();
+      this.guest.write32(EOI, 0);
+    };
+    const { handlers } = this.guest.processor;
+    handlers.set(
+      vectors.config,
+      acknowledging(() => this.interrupts.config++),
+    );
+    handlers.set(
+      vectors.receive,
+      acknowledging(() => {
+        this.interrupts.receive++;
+        this.collect();
+      }),
+    );
+    handlers.set(
+      vectors.transmit,
+      acknowledging(() => {
+        this.interrupts.transmit++;
+        this.transmitQueue.takeUsed();
+      }),
+    );
+  }
+
+  #msix(): number {
+    const capability = this.pci.capability(CapabilityId.MsiX);
+    if (capability === undefined) throw new Error("the card has no MSI-X");
+    return capability;
+  }
+
+  /** Address of an entry of the MSI-X table. */
+  tableEntry(entry: number): number {
+    const table = this.pci.read(this.#msix() + 4, 4);
+    return this.pci.bar(table & 7) + (table & ~7) + 16 * entry;
+  }
+
+  /** Programs an entry of the MSI-X table for a vector of this processor, unmasked. */
+  setVector(entry: number, vector: number): void {
+    const at = this.tableEntry(entry);
+    this.guest.write32(at, APIC_BASE);
+    this.guest.write32(at + 4, 0);
+    this.guest.write32(at + 8, vector);
+    this.guest.write32(at + 12, 0);
+  }
+}
