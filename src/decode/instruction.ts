@@ -39,7 +39,7 @@ export class MemoryOperand {
   width: u32 = 0;
 
   read(bus: MemoryBus): u64 {
-    if (this.firstWidth == this.width) return bus.read(this.first, this.width);
+    if (this.firstWidth == this.width) return truncate(bus.read(this.first, this.width), this.width);
     let value: u64 = 0;
     for (let i: u32 = 0; i < this.width; i++) value |= (bus.read(this.byteAddress(i), 1) & 0xff) << ((i as u64) << 3);
     return value;
