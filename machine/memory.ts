@@ -18,6 +18,9 @@ interface Range {
 }
 
 const PAGE = 4096;
+/** RAM comes in pieces of this size, each made when it is first touched: most tests use little of it. */
+const CHUNK_BITS = 20;
+const CHUNK = 1 << CHUNK_BITS;
 const enum Kind {
   None,
   Ram,
@@ -33,7 +36,7 @@ export class PhysicalMemory {
   readonly size: number;
   /** Called for each access to a device, before it happens. */
   onMmio: () => void = () => undefined;
-  readonly #ram: DataView;
+  readonly #chunks: (DataView | undefined)[] = [];
   readonly #kinds: Uint8Array;
   #linear = new DataView(new ArrayBuffer(0));
   #linearBase = 0;
@@ -42,7 +45,6 @@ export class PhysicalMemory {
 
   constructor(size: number) {
     this.size = size;
-    this.#ram = new DataView(new ArrayBuffer(size));
     this.#kinds = new Uint8Array(size / PAGE).fill(Kind.Ram);
   }
 
@@ -182,8 +184,8 @@ export class PhysicalMemory {
     if (address >= this.size) return this.#findHigh(address);
     switch (this.#kinds[address >>> 12]) {
       case Kind.Ram:
-        this.#offset = address;
-        return this.#ram;
+        this.#offset = address & (CHUNK - 1);
+        return (this.#chunks[address >>> CHUNK_BITS] ??= new DataView(new ArrayBuffer(CHUNK)));
       case Kind.Linear:
         this.#offset = address - this.#linearBase;
         return this.#linear;

@@ -37,8 +37,10 @@ const Info = {
   Tables: 1n << 33n,
 } as const;
 const FRAME = 0xf_ffff_ffff_f000n;
-const EFER_LMA = 1n << 10n;
-const PAGING = 1n << 31n;
+const EFER_LMA = 1 << 10;
+const CR0_PG = 1 << 31;
+const PRESENT = 1;
+const LARGE = 1 << 7;
 
 interface CachedPage {
   readonly frame: number;
@@ -77,18 +79,27 @@ export class Translator {
 
   /** A linear address to a guest-physical one, by the guest's tables; throws #PF, or returns the nested fault. */
   linear(address: number, access: Access): Translation {
-    const efer = this.#vmcb.get(Save.Efer);
-    if (!(this.#vmcb.get(Save.Cr0) & PAGING) || !(efer & EFER_LMA)) return { address };
-    let table = Number(this.#vmcb.get(Save.Cr3) & FRAME);
+    const paging = (this.#vmcb.get32(Save.Cr0) & CR0_PG) !== 0;
+    if (!paging || !(this.#vmcb.get32(Save.Efer) & EFER_LMA)) return { address };
+    let table = this.#frame(this.#vmcb.base + Save.Cr3);
     for (let level = 4; level > 0; level--) {
       const at = this.nested(table + 8 * index(address, level), { write: true }, true);
       if ("fault" in at) return at;
-      const entry = this.#memory.read64(at.address);
-      if (!(entry & Entry.Present)) throw new GuestPageFault(address, access.write ? 2 : 0);
-      if (level === 1 || (level < 4 && entry & Entry.Large)) return { address: leaf(entry, level, address) };
-      table = Number(entry & FRAME);
+      const flags = this.#memory.read32(at.address);
+      if (!(flags & PRESENT)) throw new GuestPageFault(address, access.write ? 2 : 0);
+      table = this.#frame(at.address);
+      if (level === 1 || (level < 4 && flags & LARGE)) {
+        const size = 2 ** (12 + 9 * (level - 1));
+        return { address: table - (table % size) + (address % size) };
+      }
     }
     throw new Error("a page walk ends at level 1");
+  }
+
+  /** The address in a page-table entry or CR3. */
+  #frame(at: number): number {
+    const low = this.#memory.read32(at);
+    return low - (low % 4096) + (this.#memory.read32(at + 4) & 0xf_ffff) * 2 ** 32;
   }
 
   #fault(

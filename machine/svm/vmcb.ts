@@ -150,33 +150,47 @@ export class Vmcb {
 
   /** The first rule of VMRUN's checks (15.5.1) that the state breaks, in words; undefined if it may run. */
   fault(): string | undefined {
-    const efer = this.get(Save.Efer);
-    const cr0 = this.get(Save.Cr0);
-    const cr4 = this.get(Save.Cr4);
-    const paging = (cr0 & (1n << 31n)) !== 0n;
-    const longPaging = paging && (efer & (1n << 8n)) !== 0n;
-    const csLongAndDefault = (this.get16(Save.Cs + 2) & 0x600) === 0x600;
-    const rules: readonly [boolean, string][] = [
-      [(efer & (1n << 12n)) === 0n, "EFER.SVME is zero"],
-      [(cr0 & 0x6000_0000n) === 0x2000_0000n, "CR0.CD is zero and CR0.NW is set"],
-      [cr0 >> 32n !== 0n, "CR0 bits 63:32 are not zero"],
-      [cr4 >> 32n !== 0n, "CR4 bits 63:32 are not zero"],
-      [this.get(Save.Dr6) >> 32n !== 0n || this.get(Save.Dr7) >> 32n !== 0n, "DR6 or DR7 bits 63:32 are not zero"],
-      [(efer & ~0x1_fd01n & ~(1n << 15n)) !== 0n, "EFER has a reserved bit"],
-      [longPaging && (cr4 & (1n << 5n)) === 0n, "EFER.LME and CR0.PG are set and CR4.PAE is zero"],
-      [longPaging && (cr0 & 1n) === 0n, "EFER.LME and CR0.PG are set and CR0.PE is zero"],
-      [longPaging && csLongAndDefault, "EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set"],
-      [!this.intercepts(Exit.Vmrun), "the VMRUN intercept is clear"],
-      [this.get32(Control.Asid) === 0, "the ASID is zero"],
-      [!isLegalInjection(parseEvent(this.get(Control.EventInjection))), "EVENTINJ is illegal"],
-    ];
-    return rules.find(([broken]) => broken)?.[1];
+    return VMRUN_RULES.find(([, broken]) => broken(this))?.[0];
   }
 }
 
+const CR0_PG = 1 << 31;
+const CR4_PAE = 1 << 5;
+const EFER_LME = 1 << 8;
+
+function hasLongPaging(vmcb: Vmcb): boolean {
+  return (vmcb.get32(Save.Cr0) & CR0_PG) !== 0 && (vmcb.get32(Save.Efer) & EFER_LME) !== 0;
+}
+
+const VMRUN_RULES: readonly [string, (vmcb: Vmcb) => boolean][] = [
+  ["EFER.SVME is zero", (vmcb) => (vmcb.get32(Save.Efer) & (1 << 12)) === 0],
+  ["CR0.CD is zero and CR0.NW is set", (vmcb) => (vmcb.get32(Save.Cr0) & 0x6000_0000) === 0x2000_0000],
+  ["CR0 bits 63:32 are not zero", (vmcb) => vmcb.get32(Save.Cr0 + 4) !== 0],
+  ["CR4 bits 63:32 are not zero", (vmcb) => vmcb.get32(Save.Cr4 + 4) !== 0],
+  ["DR6 bits 63:32 are not zero", (vmcb) => vmcb.get32(Save.Dr6 + 4) !== 0],
+  ["DR7 bits 63:32 are not zero", (vmcb) => vmcb.get32(Save.Dr7 + 4) !== 0],
+  ["EFER has a reserved bit", (vmcb) => (vmcb.get32(Save.Efer) & ~0x1_fd01) !== 0 || vmcb.get32(Save.Efer + 4) !== 0],
+  [
+    "EFER.LME and CR0.PG are set and CR4.PAE is zero",
+    (vmcb) => hasLongPaging(vmcb) && (vmcb.get32(Save.Cr4) & CR4_PAE) === 0,
+  ],
+  ["EFER.LME and CR0.PG are set and CR0.PE is zero", (vmcb) => hasLongPaging(vmcb) && (vmcb.get32(Save.Cr0) & 1) === 0],
+  [
+    "EFER.LME, CR0.PG, CR4.PAE, CS.L and CS.D are all set",
+    (vmcb) => hasLongPaging(vmcb) && (vmcb.get16(Save.Cs + 2) & 0x600) === 0x600,
+  ],
+  ["the VMRUN intercept is clear", (vmcb) => !vmcb.intercepts(Exit.Vmrun)],
+  ["the ASID is zero", (vmcb) => vmcb.get32(Control.Asid) === 0],
+  [
+    "EVENTINJ is illegal",
+    (vmcb) => vmcb.get32(Control.EventInjection) >>> 31 === 1 && !isLegalInjection(vmcb.get32(Control.EventInjection)),
+  ],
+];
+
 /** 15.20: reserved types, and exceptions that are none, are not to be injected. */
-function isLegalInjection(event: VmcbEvent | undefined): boolean {
-  if (!event) return true;
-  const { type, vector } = event;
-  return type === EventType.Exception ? vector < 32 && vector !== 2 : [0, 2, 4].includes(type);
+function isLegalInjection(word: number): boolean {
+  const type = (word >>> 8) & 7;
+  const vector = word & 0xff;
+  if (type === EventType.Exception) return vector < 32 && vector !== 2;
+  return type === EventType.External || type === EventType.Nmi || type === EventType.Software;
 }
