@@ -2,10 +2,10 @@ import eslint from "@eslint/js";
 import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
-// The core (src/) is AssemblyScript: tsc checks it with its own configuration, and host rules about types do not
-// fit it (its casts change values, for example), so only the host code is linted with type information.
+// The core (src/) and the guest's EFI programs are AssemblyScript: tsc checks them with a configuration of their own,
+// and host rules about types do not fit them (their casts change values, for example), so only host code is linted.
 export default defineConfig(
-  { ignores: ["node_modules/", "dist/", ".cache/", "src/", "test/**/core/"] },
+  { ignores: ["node_modules/", "dist/", ".cache/", "src/", "guest/programs/", "test/**/core/"] },
   eslint.configs.recommended,
   {
     files: ["**/*.ts"],

@@ -8,7 +8,6 @@ export const dist = join(root, "dist");
 export const sheerEfi = join(dist, "sheer.efi");
 export const coreWasm = join(dist, "core.wasm");
 export const sheerctl = join(dist, "sheerctl");
-export const benchmarkPrograms = join(dist, "bench");
 
 export const guestFolder = join(root, "guest");
 export const kernelFolder = join(root, ".cache", "kernel");

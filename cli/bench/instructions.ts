@@ -1,7 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import type { SheerStart } from "../guest/startup.ts";
-import { benchmarkPrograms } from "../paths.ts";
 import { bootToEnd, type Bench } from "./boots.ts";
 import { makeRow, type Limit, type Row } from "./row.ts";
 
@@ -13,27 +10,15 @@ const limits: Record<string, Limit> = {
 };
 
 /**
- * Runs the benchmark programs of the build, bare and with Sheer, while the emulator counts instructions: the time
- * stamp counter, which they read, is then the number of instructions since power-on. They print lines
- * "@@ bench NAME NUMBER".
+ * Runs the program that measures single instructions, bare and with Sheer, while the emulator counts instructions: the
+ * time stamp counter, which it reads, is then the number of instructions since power-on.
  */
 export async function measureInstructions(bench: Bench, sheer: SheerStart): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const program of programs()) {
-    const bare = await runProgram(bench, undefined, program);
-    const withSheer = await runProgram(bench, sheer, program);
-    for (const [name, figure] of withSheer)
-      rows.push(makeRow(name, "instructions", bare.get(name), figure, limits[name]));
-  }
-  return rows;
-}
-
-function programs(): string[] {
-  if (!existsSync(benchmarkPrograms)) return [];
-  return readdirSync(benchmarkPrograms)
-    .filter((name) => name.endsWith(".efi"))
-    .sort()
-    .map((name) => join(benchmarkPrograms, name));
+  const { buildGuestProgram } = await import("../build/build.ts");
+  const program = await buildGuestProgram("instructions", { signal: bench.signal });
+  const bare = await runProgram(bench, undefined, program);
+  const withSheer = await runProgram(bench, sheer, program);
+  return [...withSheer].map(([name, figure]) => makeRow(name, "instructions", bare.get(name), figure, limits[name]));
 }
 
 async function runProgram(bench: Bench, sheer: SheerStart | undefined, program: string): Promise<Map<string, number>> {
@@ -44,6 +29,7 @@ async function runProgram(bench: Bench, sheer: SheerStart | undefined, program: 
   return figures;
 }
 
+/** The program's lines are "@@ bench NAME NUMBER". */
 export function readFigures(console: string): Map<string, number> {
   return new Map([...console.matchAll(/^@@ bench (\S+) (\d+)/gm)].map(([, name, figure]) => [name!, Number(figure)]));
 }
