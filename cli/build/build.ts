@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { functionNames, namesSource } from "./names.ts";
@@ -59,7 +59,7 @@ class Build {
   async compileCore(entry: string, wasm: string): Promise<void> {
     const asc = join(dirname(require.resolve("assemblyscript/package.json")), "bin/asc.js");
     const flags =
-      `--runtime src/runtime/arena --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
+      `--runtime stub --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
       `--initialMemory ${LINEAR_PAGES} --maximumMemory ${LINEAR_PAGES} --use abort=src/runtime/abort/onAbort`;
     await this.call(process.execPath, [
       asc,
@@ -94,7 +94,9 @@ class Build {
 
   /** The guest's side of the hypercalls: a static Linux program without a C library. */
   async compileSheerctl(output: string): Promise<void> {
-    const flags = "--target=x86_64-unknown-linux-gnu -std=c11 -O2 -Wall -Werror -ffreestanding -fno-stack-protector -mgeneral-regs-only -fno-ident -fno-pic -nostdlib -static -fuse-ld=lld -Wl,--build-id=none";
+    const flags =
+      "--target=x86_64-unknown-linux-gnu -std=c11 -O2 -Wall -Werror -ffreestanding -fno-stack-protector -mgeneral-regs-only " +
+      "-fno-ident -fno-pic -nostdlib -static -fuse-ld=lld -Wl,--build-id=none";
     await this.call(this.tools.clang, [...flags.split(" "), "metal/linux/sheerctl.c", "-o", output]);
   }
 
@@ -121,30 +123,45 @@ class Build {
   }
 }
 
-/** Builds dist/core.wasm and dist/sheer.efi. The same sources give the same bytes. */
-export async function build(options: BuildOptions = {}): Promise<BuildResult> {
+/** A core and the program around it, from TypeScript to the UEFI program; returns the SHA-256 of its core.wasm. */
+async function buildProgram(entry: string, efi: string, work: string, options: BuildOptions): Promise<string> {
   const stage = options.onStage ?? (() => {});
-  const tools = await findTools();
-  const dist = join(root, "dist");
-  const work = join(dist, "build");
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true });
-  const step = new Build(work, tools, options.signal);
+  const step = new Build(work, await findTools(), options.signal);
   const wasm = join(work, "core.wasm");
-
-  stage("TypeScript to core.wasm");
-  await step.compileCore("src/main.ts", wasm);
-  const coreHash = createHash("sha256")
+  stage(`${entry} to wasm`);
+  await step.compileCore(entry, wasm);
+  const hash = createHash("sha256")
     .update(await readFile(wasm))
     .digest("hex");
-  stage("core.wasm to C");
+  stage("wasm to C");
   await step.translate(wasm);
-  await writeFile(join(work, "hash.h"), `#define CORE_SHA256 "${coreHash}"\n`);
-  stage("C to sheer.efi");
+  await writeFile(join(work, "hash.h"), `#define CORE_SHA256 "${hash}"\n`);
+  stage(`C to ${basename(efi)}`);
   await step.compileC("metal/main.c", "main.obj");
-  const efi = join(dist, "sheer.efi");
   await step.linkWithNames(efi);
-  await step.compileSheerctl(join(dist, "sheerctl"));
-  await copyFile(wasm, join(dist, "core.wasm"));
+  return hash;
+}
+
+/** Builds dist/core.wasm, dist/sheer.efi and dist/sheerctl. The same sources give the same bytes. */
+export async function build(options: BuildOptions = {}): Promise<BuildResult> {
+  const dist = join(root, "dist");
+  const work = join(dist, "build");
+  const efi = join(dist, "sheer.efi");
+  const coreHash = await buildProgram("src/main.ts", efi, work, options);
+  await copyFile(join(work, "core.wasm"), join(dist, "core.wasm"));
+  await new Build(work, await findTools(), options.signal).compileSheerctl(join(dist, "sheerctl"));
   return { efi, efiBytes: (await stat(efi)).size, coreHash };
+}
+
+/**
+ * Builds a UEFI program of guest/programs/, by its name without ending, to dist/programs/; returns its path. It is made
+ * as sheer.efi is, with a core of its own, and is run as a guest or bare.
+ */
+export async function buildGuestProgram(name: string, options: BuildOptions = {}): Promise<string> {
+  const folder = join(root, "dist/programs");
+  const efi = join(folder, `${name}.efi`);
+  await buildProgram(`guest/programs/${name}.ts`, efi, join(folder, "build", name), options);
+  return efi;
 }

@@ -3,7 +3,7 @@ import { APIC_PAGE, APIC_PAGE_SIZE, localApic } from "../interrupt/apic";
 import { log } from "../log/log";
 import { coreHash, cpuid } from "../metal";
 import { guestSpace } from "../memory/space";
-import { sealHeap } from "../runtime/arena";
+import { sealMemory } from "../memory/frames";
 import { guestCpuid, SIGNATURE_EBX, VERSION } from "../vcpu/cpuid";
 import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
 import { prepareSvm, startSvm } from "../vcpu/svm/start";
@@ -33,7 +33,7 @@ export function bootSheer(info: BootInfo): u64 {
   if (settings.logPort) reserveLogPort(settings.logPort);
   attachDevices();
   log.info("block ").hex(info.blockBase).text(" to ").hex(info.blockBase + info.blockSize - 1).end();
-  sealHeap();
+  sealMemory();
   log.info("the guest goes on").end();
   startSvm(vcpu, info, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;

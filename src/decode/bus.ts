@@ -27,34 +27,35 @@ export class GuestBus extends MemoryBus {
   }
 
   read(address: u64, width: u32): u64 {
-    const device = this.hooks.find(address);
-    if (device !== null && this.hooks.find(address + (width as u64) - 1) === device) return device.read(address, width);
-    if (!this.hooks.touches(address, width as u64)) return readPlain(address, width);
-    let value: u64 = 0;
-    for (let i: u32 = 0; i < width; i++) value |= this.readByte(address + (i as u64)) << ((i as u64) << 3);
-    return value;
+    const device = this.hooks.findWhole(address, width as u64);
+    if (device !== null) return device.read(address, width);
+    return this.hooks.touches(address, width as u64) ? this.readBytes(address, width) : readPlain(address, width);
   }
 
   write(address: u64, width: u32, value: u64): void {
-    const device = this.hooks.find(address);
-    if (device !== null && this.hooks.find(address + (width as u64) - 1) === device) {
-      device.write(address, width, value);
-    } else if (!this.hooks.touches(address, width as u64)) {
-      writePlain(address, width, value);
-    } else {
-      for (let i: u32 = 0; i < width; i++) this.writeByte(address + (i as u64), (value >> ((i as u64) << 3)) & 0xff);
+    const device = this.hooks.findWhole(address, width as u64);
+    if (device !== null) device.write(address, width, value);
+    else if (this.hooks.touches(address, width as u64)) this.writeBytes(address, width, value);
+    else writePlain(address, width, value);
+  }
+
+  private readBytes(start: u64, width: u32): u64 {
+    let value: u64 = 0;
+    for (let i: u64 = 0; i < (width as u64); i++) {
+      const device = this.hooks.find(start + i);
+      const byte = device !== null ? device.read(start + i, 1) & 0xff : readPlain(start + i, 1);
+      value |= byte << (i << 3);
     }
+    return value;
   }
 
-  private readByte(address: u64): u64 {
-    const device = this.hooks.find(address);
-    return device !== null ? device.read(address, 1) & 0xff : readPlain(address, 1);
-  }
-
-  private writeByte(address: u64, value: u64): void {
-    const device = this.hooks.find(address);
-    if (device !== null) device.write(address, 1, value);
-    else writePlain(address, 1, value);
+  private writeBytes(start: u64, width: u32, value: u64): void {
+    for (let i: u64 = 0; i < (width as u64); i++) {
+      const device = this.hooks.find(start + i);
+      const byte = (value >> (i << 3)) & 0xff;
+      if (device !== null) device.write(start + i, 1, byte);
+      else writePlain(start + i, 1, byte);
+    }
   }
 }
 

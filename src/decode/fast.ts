@@ -38,28 +38,32 @@ export function carryOutPlainMove(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64)
   const modRm = ((bytes >> 8) as u32) & 0xff;
   const mod = modRm >> 6;
   let base = modRm & 7;
-  let displacement = bytes >> 16;
-  let offset: u64 = 0;
+  let displacement = (bytes >> 16) as u32;
+  // Only the address's offset in its page is of interest.
+  let offset: u32 = 0;
   if (base == 4) {
-    const sib = (displacement as u32) & 0xff;
-    base = sib & 7;
-    const index = ((sib >> 3) & 7) | ((rex & 2) << 2);
-    if (index != 4) offset = registers.get(index) << ((sib >> 6) as u64);
-    displacement >>= 8;
+    const index = ((displacement >> 3) & 7) | ((rex & 2) << 2);
+    if (index != 4) offset = (registers.get(index) as u32) << ((displacement >> 6) & 3);
+    base = displacement & 7;
+    displacement = (bytes >> 24) as u32;
     length++;
   } else if (base == 5 && mod == 0) {
     return false; // RIP-relative
   }
-  if (mod == 1) {
-    displacement = displacement as i8 as u64;
-    length++;
-  } else if (mod == 2 || (mod == 0 && base == 5)) {
-    displacement = displacement as i32 as u64;
+  if (base == 5 && mod == 0) {
+    offset += displacement;
     length += 4;
-  } else if (mod == 0) displacement = 0;
-  else return false;
-  if (mod || base != 5) offset += registers.get(base | ((rex & 1) << 3));
-  if (((offset + displacement) ^ faultAddress) & PAGE_OFFSET) return false;
+  } else {
+    offset += registers.get(base | ((rex & 1) << 3)) as u32;
+    if (mod == 2) {
+      offset += displacement;
+      length += 4;
+    } else if (mod == 1) {
+      offset += displacement as i8 as u32;
+      length++;
+    } else if (mod == 3) return false;
+  }
+  if ((offset ^ (faultAddress as u32)) & (PAGE_OFFSET as u32)) return false;
 
   const register = ((modRm >> 3) & 7) | ((rex & 4) << 1);
   if (opcode == 0x89) {

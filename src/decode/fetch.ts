@@ -51,8 +51,14 @@ function fetchMore(vcpu: Vcpu, instruction: Instruction): bool {
     return false;
   }
   count = min(count, PAGE - (linear & (PAGE - 1)));
-  for (let i: u64 = 0; i < count; i++) {
-    unchecked((instruction.bytes[fetched + (i as u32)] = readPlain(physical + i, 1) as u8));
+  if (count == (MAXIMUM_LENGTH as u64) && (linear & (PAGE - 1)) <= PAGE - 16) {
+    const bytes = changetype<usize>(instruction.bytes);
+    store<u64>(bytes, readPlain(physical, 8));
+    store<u64>(bytes, readPlain(physical + 8, 8), 8);
+  } else {
+    for (let i: u64 = 0; i < count; i++) {
+      unchecked((instruction.bytes[fetched + (i as u32)] = readPlain(physical + i, 1) as u8));
+    }
   }
   instruction.fetched = fetched + (count as u32);
   return true;

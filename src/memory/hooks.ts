@@ -53,6 +53,15 @@ export class MmioHooks {
     return null;
   }
 
+  /** The device that answers for all of `length` bytes, or null. */
+  findWhole(address: u64, length: u64): MmioDevice | null {
+    const end = address + length;
+    for (let i = 0; i < this.count; i++) {
+      if (address >= unchecked(this.bases[i]) && end <= unchecked(this.ends[i])) return unchecked(this.devices[i]);
+    }
+    return null;
+  }
+
   /** Whether any hook lies in a range. */
   touches(base: u64, length: u64): bool {
     const end = base + length;

@@ -76,7 +76,7 @@ export function translate(vcpu: Vcpu, linear: u64, access: u32): u64 {
   const cr3 = vcpu.cr3();
   const kind: u32 = access | (vcpu.cpl() == 3 ? PageFault.User : 0);
   const reserved = unimplemented | (efer & Efer.Nxe ? 0 : NO_EXECUTE);
-  if (efer & Efer.Lma) return walk(vcpu, linear, kind, cr3 & ADDRESS, cr4 & Cr4.La57 ? 5 : 4, reserved);
+  if (efer & Efer.Lma) return walk(vcpu, linear, kind, cr3, cr4 & Cr4.La57 ? 5 : 4, reserved);
   if (cr4 & Cr4.Pae) return walkPae(vcpu, linear, kind, cr3, reserved);
   return walk32(vcpu, linear, kind, cr3, (cr4 & Cr4.Pse) != 0);
 }
@@ -102,16 +102,35 @@ export function isCanonical(vcpu: Vcpu, linear: u64): bool {
  * check of rights; 0 if the tables no longer map it.
  */
 export function translateFetched(vcpu: Vcpu, linear: u64): u64 {
-  let table = vcpu.cr3() & ADDRESS;
-  let shift: u64 = (vcpu.cr4() as u32) & Cr4.La57 ? 48 : 39;
-  while (true) {
-    const entry = readEntry(table | (((linear >> shift) & 511) << 3));
-    if (!(entry & Entry.Present)) return 0;
-    const page = ((1 as u64) << shift) - 1;
-    if (shift == 12 || ((entry & Entry.Large) != 0 && shift <= 30)) return (entry & ADDRESS & ~page) | (linear & page);
-    table = entry & ADDRESS;
-    shift -= 9;
+  let entry = vcpu.cr3();
+  if ((vcpu.cr4() as u32) & Cr4.La57) {
+    entry = readEntry(entryAddress(entry, linear, 48));
+    if (!isTable(entry)) return 0;
   }
+  entry = readEntry(entryAddress(entry, linear, 39));
+  if (!isTable(entry)) return 0;
+  entry = readEntry(entryAddress(entry, linear, 30));
+  if (!isTable(entry)) return entry & Entry.Present ? inPage(entry, linear, 30) : 0;
+  entry = readEntry(entryAddress(entry, linear, 21));
+  if (!isTable(entry)) return entry & Entry.Present ? inPage(entry, linear, 21) : 0;
+  entry = readEntry(entryAddress(entry, linear, 12));
+  return entry & Entry.Present ? inPage(entry, linear, 12) : 0;
+}
+
+/** Where the entry for `linear` lies in the table that `parent` points at. */
+function entryAddress(parent: u64, linear: u64, shift: u64): u64 {
+  return (parent & ADDRESS) | (((linear >> shift) & 511) << 3);
+}
+
+/** Present, and not a large page. */
+function isTable(entry: u64): bool {
+  return ((entry as u32) & (Entry.Present | Entry.Large)) == Entry.Present;
+}
+
+/** An address in the page of 1 << `shift` bytes that `entry` maps. */
+function inPage(entry: u64, linear: u64, shift: u64): u64 {
+  const offset = ((1 as u64) << shift) - 1;
+  return (entry & ADDRESS & ~offset) | (linear & offset);
 }
 
 /** 8-byte entries: long mode, and PAE paging from its page directory on. */
@@ -123,7 +142,7 @@ function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserv
   while (true) {
     const shift = (3 + 9 * level) as u64;
     const page = ((1 as u64) << shift) - 1;
-    const address = table | (((linear >> shift) & 511) << 3);
+    const address = entryAddress(table, linear, shift);
     const entry = readEntry(address);
     if (!(entry & Entry.Present)) return fault(vcpu, kind);
     const large = level > 1 && (entry & Entry.Large) != 0;
@@ -135,10 +154,10 @@ function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserv
     if (large || level == 1) {
       if (!mayAccess(vcpu, kind, granted, noExecute)) return fault(vcpu, kind | PageFault.Present);
       mark(address, entry, kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed);
-      return (entry & ADDRESS & ~page) | (linear & page);
+      return inPage(entry, linear, shift);
     }
     mark(address, entry, Entry.Accessed);
-    table = entry & ADDRESS;
+    table = entry;
     level--;
   }
 }
@@ -151,7 +170,7 @@ function walkPae(vcpu: Vcpu, linear: u64, kind: u32, cr3: u64, reserved: u64): u
   const entry = readEntry((cr3 & 0xffff_ffe0) | (((linear >> 30) & 3) << 3));
   if (!(entry & Entry.Present)) return fault(vcpu, kind);
   if (entry & (PDPE_RESERVED | unimplemented)) return fault(vcpu, kind | PageFault.Present | PageFault.Reserved);
-  return walk(vcpu, linear, kind, entry & ADDRESS, 2, reserved | LEGACY_RESERVED);
+  return walk(vcpu, linear, kind, entry, 2, reserved | LEGACY_RESERVED);
 }
 
 /** 4-byte entries, with pages of 4 MiB if CR4.PSE (APM 2, 5.2). */

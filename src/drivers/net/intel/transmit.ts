@@ -148,7 +148,8 @@ export class TransmitRing {
     const tcp = this.headers.tcp as u64;
     const end = this.headers.end as u64;
     const ipv4 = (frame.offloads & Offload.Tcp4) != 0;
-    const ipFields = ipv4 ? ip | ((ip + 10) << 8) | ((tcp - 1) << 16) : 0;
+    // IPv6 has no checksum, but the card must know where its length is.
+    const ipFields = ipv4 ? ip | ((ip + 10) << 8) | ((tcp - 1) << 16) : ip;
     const tcpFields = (tcp << 32) | ((tcp + 16) << 40);
     const sizes = (end << 40) | ((frame.segmentSize as u64) << 48) | (frame.length - end);
     const command = DataCommand.DEXT | DataCommand.TSE | ContextCommand.TCP | (ipv4 ? ContextCommand.IP : 0);

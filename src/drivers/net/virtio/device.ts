@@ -21,6 +21,7 @@ export class VirtioNet extends InterruptHandler {
   private status: u32 = 0;
   private busMaster: bool = false;
   private features: u32 = 0;
+  /** The link as the guest was last told of it. */
   private link: bool = false;
   /** Whether the card is to interrupt for frames received, and sent. */
   private receiving: bool = false;
@@ -37,7 +38,6 @@ export class VirtioNet extends InterruptHandler {
     this.interrupts = new VirtioInterrupts(card);
     this.receiveQueue = new ReceiveQueue(card);
     this.transmitQueue = new TransmitQueue(card);
-    this.link = card.linkUp();
   }
 
   deviceFeatures(): u32 {
@@ -127,7 +127,7 @@ export class VirtioNet extends InterruptHandler {
   /** The byte at an offset into the device's own fields: MAC address and status (appendix C). */
   configByte(offset: u32): u32 {
     if (offset < 6) return ((this.card.mac >> ((offset << 3) as u64)) as u32) & 0xff;
-    return offset == 6 && this.link ? 1 : 0;
+    return offset == 6 && this.card.linkUp() ? 1 : 0;
   }
 
   /** Nothing moves any more. Uses the card's registers only. */
@@ -193,7 +193,7 @@ export class VirtioNet extends InterruptHandler {
   /** Starts or stops the queues after a change of what they depend on. */
   private update(): void {
     const running = this.busMaster && (this.status & DeviceStatus.DRIVER_OK) != 0;
-    if (running && !this.receiveQueue.running) this.card.forgetReceived();
+    if (running && !this.receiveQueue.running) this.begin();
     this.receiveQueue.running = this.transmitQueue.running = running;
     this.awaitSent = this.deferred = false;
     if (running) {
@@ -202,6 +202,12 @@ export class VirtioNet extends InterruptHandler {
     } else {
       this.card.listen(0);
     }
+  }
+
+  private begin(): void {
+    this.card.forgetReceived();
+    this.card.acknowledge(); // what happened before is not the guest's
+    this.link = this.card.linkUp();
   }
 
   private updateLink(): void {

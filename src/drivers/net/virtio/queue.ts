@@ -1,4 +1,5 @@
 import { guestMemory } from "../../../memory/guest";
+import { guestSpace } from "../../../memory/space";
 import { fence, physRead16, physRead64, physWrite16, physWrite32 } from "../../../metal";
 import { SegmentList } from "../segments";
 import { complain } from "./complain";
@@ -57,7 +58,7 @@ export class Virtqueue {
   /** Starts afresh at a place; where the guest may not have a queue there is none. */
   place(base: u64, eventIndex: bool, indirect: bool): void {
     this.remove();
-    if (guestMemory.permits(base, QUEUE_BYTES)) this.base = base;
+    if (guestOwns(base, QUEUE_BYTES)) this.base = base;
     else complain("placed a queue where it has no memory");
     this.eventIndex = eventIndex;
     this.indirect = indirect;
@@ -150,9 +151,9 @@ export class Virtqueue {
       const rest = physRead64(table + ((index << 4) as u64) + 8);
       const length = rest as u32;
       const flags = ((rest >> 32) as u32) & 0xffff;
-      if (length && !guestMemory.permits(address, length as u64)) return false;
+      if (length && !guestOwns(address, length as u64)) return false;
       if (flags & DescriptorFlag.INDIRECT) {
-        if (!this.indirect || table != this.base || flags & DescriptorFlag.NEXT) return false;
+        if (!this.indirect || table != this.base || flags & DescriptorFlag.NEXT || length & 15) return false;
         table = address;
         entries = length >> 4;
         index = 0;
@@ -165,4 +166,9 @@ export class Virtqueue {
     }
     return false;
   }
+}
+
+/** Whether bytes are the guest's own: not Sheer's, and not registers that Sheer keeps from it, the card's among them. */
+function guestOwns(address: u64, length: u64): bool {
+  return guestMemory.permits(address, length) && !guestSpace.hooks.touches(address, length);
 }

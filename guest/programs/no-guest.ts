@@ -1,0 +1,14 @@
+import { write, writeNumber } from "./console";
+
+/** These programs run no guest of their own. */
+export function exit(_run: usize): void {}
+
+/** Reports a trap of the program; it then ends with an error. */
+export function trap(kind: u32, address: u64): bool {
+  write("@@ trap ");
+  writeNumber(kind);
+  write(" ");
+  writeNumber(address);
+  write("\n");
+  return false;
+}
