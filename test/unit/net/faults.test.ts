@@ -1,0 +1,52 @@
+// A card that is out of order: the guest gets no frames, and nothing else breaks.
+import { describe, expect, it } from "vitest";
+import type { Faults } from "../../../machine/e1000/faults.ts";
+import { drive, frame, settle, start } from "./setup.ts";
+
+const MODEL = "82574L";
+
+const BROKEN: Readonly<Record<string, Partial<Faults>>> = {
+  "falls off its bus": { allOnes: true },
+  "writes back lengths that no buffer has": { receiveLength: 0xffff },
+  "writes back lengths of 0": { receiveLength: 0 },
+  "never ends a frame": { receiveStatusClear: 2 },
+  "writes nothing back for what it receives": { dropReceiveWriteBack: true },
+  "writes nothing back for what it sends": { dropTransmitWriteBack: true },
+  "keeps its causes": { icrSticks: true },
+};
+
+describe("a card that", () => {
+  it.each(Object.entries(BROKEN))("%s harms nobody", (_, faults) => {
+    const machine = start(MODEL);
+    const driver = drive(machine, MODEL);
+    driver.offerBuffers(32);
+    Object.assign(machine.card.faults, faults);
+    for (let i = 0; i < 300; i++) {
+      machine.card.wire.inject(frame(100 + i, i));
+      if (driver.transmitQueue.free >= 2) driver.send(frame(100, i));
+      settle(machine, 1);
+    }
+    for (const received of driver.frames) expect(received.length).toBeLessThanOrEqual(2048);
+    expect(driver.isr()).toBeLessThan(4);
+  });
+
+  it("is reset by a driver that forgets what it still had to send", () => {
+    const machine = start(MODEL);
+    const driver = drive(machine, MODEL);
+    machine.card.faults.dropTransmitWriteBack = true;
+    for (let i = 0; i < 10; i++) driver.send(frame(100, i));
+    driver.start();
+    machine.card.faults.dropTransmitWriteBack = false;
+    machine.card.wire.take();
+    for (let i = 0; i < 600; i++) {
+      driver.send(frame(100, i));
+      driver.transmitQueue.takeUsed();
+    }
+    expect(machine.card.wire.take()).toHaveLength(600);
+  });
+
+  it.each([["does not answer", { allOnes: true }]] as const)("%s is left to the guest", (_, faults) => {
+    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, faults));
+    expect(machine.guestRuns).toBe(true);
+  });
+});
