@@ -81,7 +81,7 @@ async function runGuest(flags: RunFlags, extra: string[], folder: string, signal
     rom: flags.rom ?? false,
     cpus: flags.cpus,
     memory: flags.memory,
-    instructionCount: flags.icount ?? false,
+    ...(flags.icount === true ? { instructionShift: 0 } : {}),
     reboot: flags.reboot ?? false,
     forwards: flags.forward ?? [],
     extra,

@@ -10,8 +10,8 @@ export interface PcOptions {
   cpus?: number;
   /** In MiB. */
   memory?: number;
-  /** Count instructions: the clock then advances by one nanosecond for each. */
-  instructionCount?: boolean;
+  /** Count instructions: the clock then advances by 2 to the power of this many nanoseconds for each. */
+  instructionShift?: number;
   /** A file to which one line is written for each exit of a hypervisor in the PC. */
   exitTrace?: string;
   /** Let the guest end the emulator by a write to port 0xf4; its exit code is then 2 * value + 1. */
@@ -56,7 +56,7 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
     ...["-device", `isa-serial,chardev=log,index=2,iobase=${logPort},irq=5`],
     ...["-chardev", `socket,id=qmp,path=${files.qmpSocket}`, "-mon", "chardev=qmp,mode=control"],
     ...nicArguments(pc),
-    ...(pc.instructionCount === true ? ["-icount", "shift=0"] : []),
+    ...(pc.instructionShift === undefined ? [] : ["-icount", `shift=${pc.instructionShift}`]),
     // This range of addresses holds no code: of all that in_asm prints, only the lines of the exits are left.
     ...(pc.exitTrace === undefined ? [] : ["-d", "in_asm", "-dfilter", "0x1..0x2", "-D", pc.exitTrace]),
     ...(pc.debugExit === true ? ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"] : []),
