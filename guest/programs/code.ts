@@ -9,7 +9,8 @@ export class Code {
 
   /** Appends up to eight bytes, first byte first as they are read: `bytes(0x0fa2, 2)` is CPUID. */
   bytes(value: u64, count: u32): Code {
-    for (let i: i32 = (count as i32) - 1; i >= 0; i--) store<u8>(this.page + this.length++, (value >> ((i as u64) << 3)) as u8);
+    for (let i: i32 = (count as i32) - 1; i >= 0; i--)
+      store<u8>(this.page + this.length++, (value >> ((i as u64) << 3)) as u8);
     return this;
   }
 

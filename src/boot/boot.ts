@@ -32,7 +32,12 @@ export function bootSheer(info: BootInfo): u64 {
   guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, localApic);
   if (settings.logPort) reserveLogPort(settings.logPort);
   attachDevices();
-  log.info("block ").hex(info.blockBase).text(" to ").hex(info.blockBase + info.blockSize - 1).end();
+  log
+    .info("block ")
+    .hex(info.blockBase)
+    .text(" to ")
+    .hex(info.blockBase + info.blockSize - 1)
+    .end();
   sealMemory();
   log.info("the guest goes on").end();
   startSvm(vcpu, info, settings.thenNext ? Status.ABORTED : Status.SUCCESS);

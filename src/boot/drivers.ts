@@ -18,7 +18,8 @@ export function detachFirmwareDriver(bus: u32, device: u32, fn: u32): void {
     const handle = physRead64(handles + (i << 3));
     if (!isAt(handle, bus, device, fn)) continue;
     const status = firmware.disconnect(handle);
-    if (status != Status.SUCCESS && status != Status.NOT_FOUND) log.warn("the firmware keeps its network driver: ").hex(status).end();
+    if (status != Status.SUCCESS && status != Status.NOT_FOUND)
+      log.warn("the firmware keeps its network driver: ").hex(status).end();
     break;
   }
   firmware.freePool(handles);

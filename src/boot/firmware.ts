@@ -81,7 +81,13 @@ class Firmware {
 
   /** A protocol's interface on a handle, or 0. */
   protocol(handle: u64, protocol: usize): u64 {
-    const status = this.call(this.bootServices(), BootServices.HandleProtocol, handle, physOf(protocol), physOf(this.out));
+    const status = this.call(
+      this.bootServices(),
+      BootServices.HandleProtocol,
+      handle,
+      physOf(protocol),
+      physOf(this.out),
+    );
     return status == Status.SUCCESS ? load<u64>(this.out) : 0;
   }
 
@@ -133,7 +139,8 @@ class Firmware {
     let entry = physRead64(this.systemTable() + SystemTable.Tables);
     for (let i: u64 = 0; i < count; i++, entry += 24) {
       let same = true;
-      for (let byte: u64 = 0; byte < 16 && same; byte++) same = physRead8(entry + byte) == load<u8>(identifier + (byte as usize));
+      for (let byte: u64 = 0; byte < 16 && same; byte++)
+        same = physRead8(entry + byte) == load<u8>(identifier + (byte as usize));
       if (same) return physRead64(entry + 16);
     }
     return 0;

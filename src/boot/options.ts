@@ -41,10 +41,14 @@ function readFile(device: u64, path: string): u32 {
   if (!volume || firmware.call(volume, OPEN_VOLUME, volume, physOf(word)) != Status.SUCCESS) return 0;
   const directory = load<u64>(word);
   let length: u32 = 0;
-  if (firmware.call(directory, File.Open, directory, physOf(word), physOf(changetype<usize>(path)), MODE_READ) == Status.SUCCESS) {
+  if (
+    firmware.call(directory, File.Open, directory, physOf(word), physOf(changetype<usize>(path)), MODE_READ) ==
+    Status.SUCCESS
+  ) {
     const file = load<u64>(word);
     store<u64>(word, LONGEST, 8);
-    if (firmware.call(file, File.Read, file, physOf(word) + 8, physOf(text)) == Status.SUCCESS) length = load<u32>(word, 8);
+    if (firmware.call(file, File.Read, file, physOf(word) + 8, physOf(text)) == Status.SUCCESS)
+      length = load<u32>(word, 8);
     firmware.call(file, File.Close, file);
   }
   firmware.call(directory, File.Close, directory);

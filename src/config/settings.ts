@@ -33,7 +33,10 @@ class Settings {
         const start = at;
         while (at < length && load<u8>(text + at) > SPACE) at++;
         if (!this.take(text + start, at - start)) {
-          log.warn("setting not understood, ignored: ").ascii(text + start, at - start).end();
+          log
+            .warn("setting not understood, ignored: ")
+            .ascii(text + start, at - start)
+            .end();
         }
       }
     }

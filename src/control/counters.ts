@@ -18,21 +18,19 @@ class Counters {
   /** Traps of the hypervisor itself. */
   traps: u64 = 0;
 
+  @inline private static slotOf(code: u32): u32 {
+    return code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
+  }
+
   @inline countExit(code: u32): void {
-    const slot = slotOf(code);
+    const slot = Counters.slotOf(code);
     unchecked((this.exits[slot] = unchecked(this.exits[slot]) + 1));
   }
 
   /** How often an exit of this code came: 0 to 0xff, 0x400 for nested page faults, anything else for all others together. */
   exitsOf(code: u32): u64 {
-    return unchecked(this.exits[slotOf(code)]);
+    return unchecked(this.exits[Counters.slotOf(code)]);
   }
-}
-
-// @ts-ignore: decorator
-@inline
-function slotOf(code: u32): u32 {
-  return code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
 }
 
 export const counters = new Counters();

@@ -65,7 +65,8 @@ export class LocalApic extends MmioDevice {
   private mustNotLeave(command: u32): bool {
     const mode = (command >> 8) & 7;
     if (mode != DeliveryMode.Init && mode != DeliveryMode.Startup) return false;
-    if (!this.suppressed++) log.info("INIT and start-up interrupts of the guest are kept from the other processors").end();
+    if (!this.suppressed++)
+      log.info("INIT and start-up interrupts of the guest are kept from the other processors").end();
     return true;
   }
 }

@@ -128,7 +128,7 @@ export class NestedTables {
   /** The table an entry points to: made if there is none, filled with parts of the page if there is a large page. */
   private tableBelow(entry: usize, size: u64): usize {
     const value = load<u64>(entry);
-    if (value && !(value & Entry.PageSize)) return (value & ADDRESS) as usize - physOf(0) as usize;
+    if (value && !(value & Entry.PageSize)) return (((value & ADDRESS) as usize) - physOf(0)) as usize;
     const table = this.takeTable();
     if (!table) return 0;
     if (value) this.fillParts(table, value, size >> LEVEL_SHIFT);

@@ -4,6 +4,7 @@ import { cpuid } from "../metal";
 import { guestMemory } from "./guest";
 import { MmioDevice, MmioHooks } from "./hooks";
 import { NestedTables } from "./nested";
+import { setPhysicalBits } from "./translate";
 import { memoryTypes } from "./types";
 
 const PAGE: u64 = 4096;
@@ -27,6 +28,7 @@ class GuestSpace {
     const physicalBits = load<u32>(registers) & 0xff;
     const info = changetype<BootInfo>(BOOT_INFO);
     guestMemory.begin(physicalBits);
+    setPhysicalBits(physicalBits);
     memoryTypes.begin();
     this.nested.build(info.blockBase, info.blockSize, physicalBits, levels);
   }

@@ -1,7 +1,7 @@
 import { counters } from "../../control/counters";
 import { hypercall } from "../../control/hypercall";
 import { carryOutAt } from "../../decode/emulate";
-import { instructionLength } from "../../decode/length";
+import { instructionLength, lastPlace, twoByteLength } from "../../decode/length";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
@@ -16,6 +16,13 @@ import { svmMsrs } from "./msrs";
 import { GuestRun } from "./run";
 import { SvmVcpu } from "./vcpu";
 import { Event, EventType, ExitCode } from "./vmcb";
+
+/** Opcodes without prefixes, first byte in 7:0. */
+const enum Opcode {
+  Wrmsr = 0x300f,
+  Rdmsr = 0x320f,
+  Cpuid = 0xa20f,
+}
 
 /** Answers one #VMEXIT of the processor whose run block this is. */
 export function handleExit(run: GuestRun): void {
@@ -35,8 +42,10 @@ export function handleExit(run: GuestRun): void {
 function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
+      if (lastPlace.holds(vcpu, Opcode.Cpuid)) vcpu.advanceTo(vcpu.registers.rip + 2);
+      else if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
       guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4);
-      return advance(vcpu);
+      return;
     case ExitCode.Ioio:
       return portAccess(vcpu);
     case ExitCode.NestedPageFault:
@@ -46,12 +55,14 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
     case ExitCode.Msr:
       return msrAccess(vcpu);
     case ExitCode.Vmmcall:
-      if (!hypercall(vcpu)) return vcpu.raise(Exception.InvalidOpcode);
-      return advance(vcpu);
+      if (!hypercall(vcpu)) vcpu.raise(Exception.InvalidOpcode);
+      else advance(vcpu);
+      return;
     case ExitCode.Invd: // its effect on Sheer's own dirty cache lines would be fatal: write them back instead
     case ExitCode.Wbinvd:
       wbinvd();
-      return advance(vcpu);
+      advance(vcpu);
+      return;
     case ExitCode.Shutdown:
       return tripleFault(vcpu);
     case ExitCode.Invalid:
@@ -64,9 +75,15 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
   }
 }
 
-function advance(vcpu: SvmVcpu): void {
-  const length = instructionLength(vcpu);
-  if (length) vcpu.advanceTo(vcpu.registers.rip + (length as u64));
+/** Goes past the instruction that caused the exit; false if the guest has an exception instead of going on. */
+function advance(vcpu: SvmVcpu): bool {
+  return advanceOver(vcpu, instructionLength(vcpu));
+}
+
+function advanceOver(vcpu: SvmVcpu, length: u32): bool {
+  if (!length) return false;
+  vcpu.advanceTo(vcpu.registers.rip + (length as u64));
+  return true;
 }
 
 /**
@@ -87,9 +104,10 @@ function msrAccess(vcpu: SvmVcpu): void {
   const registers = vcpu.registers;
   const index = registers.rcx as u32;
   const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
-  const done = vcpu.vmcb.exitInfo1 & 1 ? svmMsrs.write(vcpu, index, value) : svmMsrs.read(vcpu, index);
-  if (done) advance(vcpu);
-  else vcpu.raiseWithError(Exception.GeneralProtection, 0);
+  const write = (vcpu.vmcb.exitInfo1 & 1) != 0;
+  const done = write ? svmMsrs.write(vcpu, index, value) : svmMsrs.read(vcpu, index);
+  if (!done) vcpu.raiseWithError(Exception.GeneralProtection, 0);
+  else advanceOver(vcpu, twoByteLength(vcpu, write ? Opcode.Wrmsr : Opcode.Rdmsr));
 }
 
 function nestedPageFault(vcpu: SvmVcpu): void {
@@ -108,7 +126,12 @@ function nestedPageFault(vcpu: SvmVcpu): void {
 
 function unknownInstruction(vcpu: SvmVcpu, address: u64): void {
   if (!counters.unknownInstructions++) {
-    log.warn("an instruction that Sheer does not know touched ").hex(address).text(" at ").hex(vcpu.registers.rip).end();
+    log
+      .warn("an instruction that Sheer does not know touched ")
+      .hex(address)
+      .text(" at ")
+      .hex(vcpu.registers.rip)
+      .end();
   }
   vcpu.raise(Exception.InvalidOpcode);
 }
