@@ -1,13 +1,8 @@
-import { Access, isCanonical, isFault, pageFaultCode, translate } from "../memory/translate";
+import { Access, Cr0, isCanonical, isFault, pageFaultCode, translate } from "../memory/translate";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
 import { MemoryOperand } from "./instruction";
 
 const PAGE: u64 = 0x1000;
-
-const enum Cr0 {
-  Pe = 1 << 0,
-  Am = 1 << 18,
-}
 
 /** A segment descriptor's attributes, as `Vcpu.segmentAttributes` gives them (APM 2, 4.7). */
 export const enum Attribute {

@@ -82,7 +82,7 @@ function logical(instruction: Instruction, result: u64, width: u32): u64 {
   return result;
 }
 
-/** Whether condition `code`, the low four bits of Jcc, SETcc and CMOVcc, holds (APM 3, table 1-? of condition codes). */
+/** Whether condition `code`, the low four bits of Jcc, SETcc and CMOVcc, holds (APM 3, Jcc). */
 export function conditionHolds(code: u32, flags: u32): bool {
   const sign = (flags & Rflags.Sf) != 0;
   const overflow = (flags & Rflags.Of) != 0;

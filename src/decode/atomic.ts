@@ -1,11 +1,10 @@
 import { Access } from "../memory/translate";
 import { Exception, Gpr, Rflags, Vcpu } from "../vcpu/vcpu";
-import { resolve } from "./address";
 import { compute } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { Instruction, signExtend, truncate } from "./instruction";
 import { Form, Operation } from "./opcodes";
-import { finish, prepare, readE, readG, readRegister, writeE, writeG, writeRegister } from "./operands";
+import { finish, prepare, readE, readG, writeE, writeG, writeRegister } from "./operands";
 import { Outcome } from "./outcome";
 
 // The operations that software locks are made of. On plain memory next to a hook they are not atomic against other

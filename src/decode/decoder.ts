@@ -1,19 +1,8 @@
 import { Gpr, Segment, Vcpu } from "../vcpu/vcpu";
+import { groupOperation, lookUp } from "./opcode-maps";
 import { nextByte, nextBytes } from "./fetch";
 import { Instruction, NO_REGISTER, Repeat, signExtend } from "./instruction";
-import {
-  BYTE,
-  FORM_SHIFT,
-  Form,
-  IMMEDIATE_SHIFT,
-  INVALID_64,
-  Immediate,
-  MODRM,
-  OpcodeMap,
-  Operation,
-  groupOperation,
-  lookUp,
-} from "./opcodes";
+import { BYTE, FORM_SHIFT, Form, IMMEDIATE_SHIFT, INVALID_64, Immediate, MODRM, OpcodeMap, Operation } from "./opcodes";
 import { Outcome } from "./outcome";
 
 /** Bits of a REX prefix. */

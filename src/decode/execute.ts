@@ -1,12 +1,11 @@
 import { Access } from "../memory/translate";
-import { Gpr, Rflags, Vcpu } from "../vcpu/vcpu";
-import { resolve } from "./address";
+import { Gpr, Vcpu } from "../vcpu/vcpu";
 import { STATUS_FLAGS, compute, conditionHolds } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { compareAndExchangePair, exchange, testBit } from "./atomic";
 import { Instruction, Repeat, signExtend, truncate } from "./instruction";
 import { Form, Operation } from "./opcodes";
-import { finish, prepare, readE, readG, readRegister, writeE, writeG, writeRegister } from "./operands";
+import { finish, prepare, readE, readG, writeE, writeG, writeRegister } from "./operands";
 import { Outcome } from "./outcome";
 import { doubleShift, shift } from "./shift";
 import { pop, push } from "./stack";

@@ -1,7 +1,7 @@
 import { translateFetched } from "../memory/translate";
 import { guestMemory } from "../memory/guest";
 import { physRead32, physRead64 } from "../metal";
-import { Gpr, Registers, Rflags, Vcpu } from "../vcpu/vcpu";
+import { Rflags, Vcpu } from "../vcpu/vcpu";
 import { MemoryBus } from "./bus";
 
 const PAGE_OFFSET: u64 = 0xfff;

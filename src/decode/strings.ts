@@ -1,7 +1,7 @@
 import { Access } from "../memory/translate";
 import { Gpr, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
 import { resolve } from "./address";
-import { STATUS_FLAGS, compute } from "./arithmetic";
+import { compute } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { Instruction, Repeat } from "./instruction";
 import { Operation } from "./opcodes";

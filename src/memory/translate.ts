@@ -1,6 +1,7 @@
 import { physRead32, physRead64, physRead8, physWrite8 } from "../metal";
 import { Rflags, Vcpu } from "../vcpu/vcpu";
 import { guestMemory } from "./guest";
+import { guestSpace } from "./space";
 
 // The guest's own paging, walked as its processor walks it (APM 2, chapter 5). Nothing here trusts the tables: every
 // entry is read once, and one that lies where the guest has no memory reads as zero, "not present", because that is
@@ -20,8 +21,10 @@ const enum PageFault {
   Reserved = 1 << 3,
 }
 
-const enum Cr0 {
+export const enum Cr0 {
+  Pe = 1 << 0,
   Wp = 1 << 16,
+  Am = 1 << 18,
   Pg = 1 << 31,
 }
 
@@ -227,10 +230,11 @@ function readEntry32(address: u64): u64 {
 /**
  * Sets accessed and dirty bits that are missing. For the access that brought us here the processor has set them, so
  * this is rare; it writes only the first byte, read afresh and still present, so that a change the guest makes
- * elsewhere in the entry at the same time is not lost.
+ * elsewhere in the entry at the same time is not lost. A table that a guest puts over the registers of one of Sheer's
+ * devices is never written.
  */
 function mark(address: u64, entry: u64, bits: u32): void {
-  if (((entry as u32) & bits) == bits) return;
+  if (((entry as u32) & bits) == bits || guestSpace.hooks.touches(address, 1)) return;
   const current = physRead8(address);
   if (current & Entry.Present) physWrite8(address, current | bits);
 }

@@ -51,7 +51,7 @@ function compile(): object {
     const asc = join(dirname(createRequire(import.meta.url).resolve("assemblyscript/package.json")), "bin/asc.js");
     const own = `${path}.${process.pid}`;
     const flags =
-      `--runtime src/runtime/arena --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
+      `--runtime stub --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
       `--initialMemory 32 --maximumMemory 32 --use abort=src/runtime/abort/onAbort`;
     const args = [asc, entry, "src/runtime/abort.ts", "-o", own, ...flags.split(" ")];
     execFileSync(process.execPath, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });

@@ -2,11 +2,12 @@
 // fills and reads, and a device that asks the test.
 import { BOOT_INFO, BootInfo } from "../../../../src/boot/info";
 import { Outcome, carryOut, carryOutAt } from "../../../../src/decode/emulate";
-import { GuestBus, MemoryBus } from "../../../../src/decode/bus";
+import { MemoryBus } from "../../../../src/decode/bus";
 import { decode } from "../../../../src/decode/decoder";
 import { controlMoveOperand, controlRegister, instructionLength, isControlMove } from "../../../../src/decode/length";
 import { guestMemory } from "../../../../src/memory/guest";
-import { MmioDevice, MmioHooks } from "../../../../src/memory/hooks";
+import { MmioDevice } from "../../../../src/memory/hooks";
+import { guestSpace } from "../../../../src/memory/space";
 import { setPhysicalBits, translate } from "../../../../src/memory/translate";
 import { Exception, Registers, Segment, Vcpu } from "../../../../src/vcpu/vcpu";
 
@@ -99,8 +100,8 @@ class TestDevice extends MmioDevice {
 const state = changetype<State>(heap.alloc(SEGMENTS + 6 * 16));
 const vcpu = new TestVcpu(state);
 const device = new TestDevice();
-const hooks = new MmioHooks();
-const bus: MemoryBus = new GuestBus(hooks);
+const hooks = guestSpace.hooks;
+const bus: MemoryBus = guestSpace.bus;
 
 export function stateAddress(): usize {
   return changetype<usize>(state);
