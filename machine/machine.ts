@@ -106,6 +106,7 @@ export class Machine {
       message: (address, data) => this.apic.message(address, data),
     });
     this.firmware = new Firmware(this.memory, this.clock, options);
+    if (options.highMemory) this.firmware.map.set(2 ** 32, options.highMemory * MIB, MemoryType.Conventional);
     this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
     this.ports.add(PM_TIMER_PORT, 4, {
       readPort: () => Math.floor((this.clock.now * PM_TIMER_HZ) / 1e9) >>> 0,

@@ -94,7 +94,7 @@ export class Virtqueue {
     this.setAvailableIndex(this.availableIndex);
     if (!this.eventIndex) return (this.#memory.read16(this.used) & NO_NOTIFY) === 0;
     const event = this.#memory.read16(this.used + 4 + 8 * this.size);
-    return distance(this.availableIndex, event) - 1 < distance(this.availableIndex, before);
+    return distance(this.availableIndex - 1, event) < distance(this.availableIndex, before);
   }
 
   /** The buffers that the device has used since the last call; their descriptors are free again. */

@@ -13,6 +13,8 @@ const V_IRQ = 1n << 8n;
 const V_IGNORE_TPR = 1n << 20n;
 const V_INTR_MASKING = 1n << 24n;
 const SHADOW = 1n;
+/** Instruction bytes that the VMCB has room for. */
+const FETCHED = 15;
 /** Exits without the guest making progress before a test is told that it never will. */
 const PATIENCE = 64;
 
@@ -130,7 +132,8 @@ export class SvmProcessor {
     vmcb.set(Control.ExitIntInfo, interrupted ? encodeEvent(interrupted) : 0n);
     vmcb.set(Control.EventInjection, vmcb.get(Control.EventInjection) & ~EVENT_VALID);
     vmcb.set(Control.NextRip, this.#options.nextRipSave && nextRip !== undefined ? nextRip : 0n);
-    if (!this.#options.decodeAssists) vmcb.set8(Control.FetchedCount, 0);
+    vmcb.set8(Control.FetchedCount, 0);
+    if (this.#options.decodeAssists && code === Exit.NestedPageFault) this.#noteInstruction();
     const counted = code === Exit.Invalid ? -1 : Number(code);
     this.exits.set(counted, (this.exits.get(counted) ?? 0) + 1);
     this.#answer();
@@ -180,6 +183,17 @@ export class SvmProcessor {
       if (!(error instanceof GuestPageFault)) throw error;
       throw new GuestException(14, error.code, BigInt(error.address));
     }
+  }
+
+  /** Decode assists: the bytes from RIP on, as far as they can be fetched (15.8.4). */
+  #noteInstruction(): void {
+    const linear = this.translator.linear(Number(this.rip), { fetch: true });
+    const found = "address" in linear ? this.translator.nested(linear.address, { fetch: true }) : linear;
+    if ("fault" in found) return;
+    const count = Math.min(FETCHED, 4096 - (found.address % 4096));
+    const bytes = this.memory.readBytes(found.address, count);
+    this.vmcb.set8(Control.FetchedCount, count);
+    bytes.forEach((byte, i) => this.vmcb.set8(Control.FetchedBytes + i, byte));
   }
 
   #answer(): void {
