@@ -56,7 +56,15 @@ static void set_descriptors(void) {
   tss.ist[0] = STACK_TOP(DOUBLE_FAULT_STACK);
   tss.ist[1] = STACK_TOP(NMI_STACK);
   tss.ist[2] = STACK_TOP(PAGE_FAULT_STACK);
-  for (u32 v = 0; v < 256; v++) set_gate(v, (u64)vector_stubs + v * 32, v == 8 ? 1 : v == 2 ? 2 : v == 14 ? 3 : 0);
+  for (u32 v = 0; v < 256; v++) set_gate(v, (u64)vector_stubs + v * 32, 0);
   gate.our_gdt = (struct table){sizeof gdt - 1, (u64)gdt};
   gate.our_idt = (struct table){sizeof idt - 1, (u64)idt};
+}
+
+/* Gives #DF, NMI and #PF stacks of their own: once the firmware is not called any more. */
+static void use_own_stacks(void) {
+  set_gate(8, (u64)vector_stubs + 8 * 32, 1);
+  set_gate(2, (u64)vector_stubs + 2 * 32, 2);
+  set_gate(14, (u64)vector_stubs + 14 * 32, 3);
+  __asm__ volatile("ltr %w0" :: "r"(TSS_SELECTOR));
 }

@@ -9,12 +9,11 @@ struct gate {
   u64 to_physical;    /* added to an address in the image gives its physical address */
   u64 firmware_cr3, our_cr3, firmware_rsp, our_rsp, firmware_rflags;
   struct table firmware_gdt, firmware_idt, our_gdt, our_idt;
-  u16 firmware_cs, firmware_ss, firmware_ds, firmware_es, firmware_fs, firmware_gs, firmware_tr;
+  u16 firmware_cs, firmware_ss, firmware_ds, firmware_es, firmware_fs, firmware_gs;
 } gate;
 extern u8 gate_begin[], gate_end[];
 
 #define FIELD(name) "gate+%c[" #name "](%%rip)"
-#define BASE_OF(name) "gate+2+%c[" #name "](%%rip)" /* the base behind the limit */
 #define FIELD_OPERAND(name) [name] "i"(__builtin_offsetof(struct gate, name))
 #define CODE_SELECTOR 8
 #define DATA_SELECTOR 16
@@ -62,22 +61,20 @@ static __attribute__((naked, used)) void gate_code(void) {
     "movzwl " FIELD(firmware_cs) ",%%eax; push %%rax; lea 3f(%%rip),%%rax; push %%rax; lretq\n"
     "3: mov " FIELD(firmware_ss) ",%%ss; mov " FIELD(firmware_ds) ",%%ds; mov " FIELD(firmware_es) ",%%es\n"
     "mov " FIELD(firmware_fs) ",%%fs; mov " FIELD(firmware_gs) ",%%gs\n"
-    "movzwl " FIELD(firmware_tr) ",%%eax; and $0xfff8,%%eax; jz 4f\n" /* most firmware has no task register */
-    "mov " BASE_OF(firmware_gdt) ",%%rcx; andb $0xfd,5(%%rcx,%%rax); ltr %%ax\n"
-    "4: jmp *%%rdx\n"
+    "jmp *%%rdx\n"
 
-    /* Our GDT, IDT, segments and task register; spoils rax, rcx. */
+    /* Our GDT, IDT and segments; spoils rax. The task register stays the firmware's until the guest runs: it cannot be
+     * given back, since LTR takes no null selector, which is what most firmware has. */
     ".globl load_tables\n"
     "load_tables: lgdt " FIELD(our_gdt) "; lidt " FIELD(our_idt) "\n"
     "pushq %[cs]; lea 5f(%%rip),%%rax; push %%rax; lretq\n"
-    "5: mov %[ds],%%eax; mov %%eax,%%ss; mov %%eax,%%ds; mov %%eax,%%es; xor %%eax,%%eax; mov %%eax,%%fs; mov %%eax,%%gs\n"
-    "mov " BASE_OF(our_gdt) ",%%rcx; andb $0xfd,%c[tss]+5(%%rcx); mov %[tss],%%eax; ltr %%ax; ret\n"
+    "5: mov %[ds],%%eax; mov %%eax,%%ss; mov %%eax,%%ds; mov %%eax,%%es; xor %%eax,%%eax; mov %%eax,%%fs; mov %%eax,%%gs; ret\n"
     "gate_end:\n"
     :: FIELD_OPERAND(to_physical), FIELD_OPERAND(firmware_cr3), FIELD_OPERAND(our_cr3), FIELD_OPERAND(firmware_rsp),
        FIELD_OPERAND(our_rsp), FIELD_OPERAND(firmware_rflags), FIELD_OPERAND(firmware_gdt), FIELD_OPERAND(firmware_idt),
        FIELD_OPERAND(our_gdt), FIELD_OPERAND(our_idt), FIELD_OPERAND(firmware_cs), FIELD_OPERAND(firmware_ss),
        FIELD_OPERAND(firmware_ds), FIELD_OPERAND(firmware_es), FIELD_OPERAND(firmware_fs), FIELD_OPERAND(firmware_gs),
-       FIELD_OPERAND(firmware_tr), [cs] "i"(CODE_SELECTOR), [ds] "i"(DATA_SELECTOR), [tss] "i"(TSS_SELECTOR));
+       [cs] "i"(CODE_SELECTOR), [ds] "i"(DATA_SELECTOR));
 }
 void load_tables(void);
 

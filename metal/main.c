@@ -14,6 +14,7 @@
 static u64 guest_run; /* the GuestRun block, once the guest runs */
 static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   guest_run = run;
+  use_own_stacks();
   svm_loop(run, STACK_TOP(MAIN_STACK));
 }
 IMPORT void w2c_metal_coreHash(M, u32 buffer) { __builtin_memcpy((void *)(u64)buffer, CORE_SHA256, 64); }
@@ -179,7 +180,7 @@ static void note_firmware(u64 block) {
   gate.firmware_gdt = gdtr; gate.firmware_idt = idtr;
   gate.firmware_cr3 = info.cr3; gate.firmware_rflags = info.rflags;
   gate.firmware_cs = info.cs; gate.firmware_ss = info.ss; gate.firmware_ds = info.ds; gate.firmware_es = info.es;
-  gate.firmware_fs = info.fs; gate.firmware_gs = info.gs; gate.firmware_tr = info.tr;
+  gate.firmware_fs = info.fs; gate.firmware_gs = info.gs;
 }
 
 /* Called by efi_main with the registers noted in `info`; returns only if the machine is to go on without Sheer. */

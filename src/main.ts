@@ -1,7 +1,7 @@
 // What the machine calls.
 import { BootInfo } from "./boot/info";
 import { bootSheer } from "./boot/boot";
-import { reportTrap } from "./control/trap";
+import { traps } from "./control/trap";
 import { GuestRun } from "./vcpu/svm/run";
 import { handleExit } from "./vcpu/svm/exit";
 
@@ -20,5 +20,5 @@ export function exit(run: usize): void {
  * number) at code address `address`. True if the guest can go on.
  */
 export function trap(kind: u32, address: u64): bool {
-  return reportTrap(kind, address);
+  return traps.report(kind, address);
 }

@@ -20,8 +20,8 @@ const instructionShift = 4;
  * time stamp counter, which it reads, is then the number of instructions since power-on.
  */
 export async function measureInstructions(bench: Bench, sheer: SheerStart): Promise<Row[]> {
-  const { buildGuestProgram } = await import("../build/build.ts");
-  const program = await buildGuestProgram("instructions", { signal: bench.signal });
+  const { buildProgramOf } = await import("../build/build.ts");
+  const program = await buildProgramOf("guest/programs/instructions.ts", { signal: bench.signal });
   const bare = await runProgram(bench, undefined, program);
   const withSheer = await runProgram(bench, sheer, program);
   return [...withSheer].map(([name, figure]) => makeRow(name, "instructions", bare.get(name), figure, limits[name]));

@@ -156,12 +156,13 @@ export async function build(options: BuildOptions = {}): Promise<BuildResult> {
 }
 
 /**
- * Builds a UEFI program of guest/programs/, by its name without ending, to dist/programs/; returns its path. It is made
- * as sheer.efi is, with a core of its own, and is run as a guest or bare.
+ * Builds another UEFI program in the way of sheer.efi, with a core of its own: a program for a guest to run, or a Sheer
+ * for a test. `entry` is its TypeScript file from the project's root; the program is dist/programs/NAME.efi.
  */
-export async function buildGuestProgram(name: string, options: BuildOptions = {}): Promise<string> {
+export async function buildProgramOf(entry: string, options: BuildOptions = {}): Promise<string> {
   const folder = join(root, "dist/programs");
+  const name = basename(entry, ".ts");
   const efi = join(folder, `${name}.efi`);
-  await buildProgram(`guest/programs/${name}.ts`, efi, join(folder, "build", name), options);
+  await buildProgram(entry, efi, join(folder, "build", name), options);
   return efi;
 }

@@ -25,6 +25,11 @@ export class Code {
     return this.length;
   }
 
+  /** Physical address of its first byte. */
+  address(): u64 {
+    return physOf(this.page);
+  }
+
   argument(index: u32, value: u64): Code {
     store<u64>(this.args + ((index as usize) << 3), value);
     return this;

@@ -1,5 +1,6 @@
 import { settings } from "../config/settings";
 import { APIC_PAGE, APIC_PAGE_SIZE, localApic } from "../interrupt/apic";
+import { traps } from "../control/trap";
 import { log } from "../log/log";
 import { coreHash, cpuid } from "../metal";
 import { guestSpace } from "../memory/space";
@@ -39,6 +40,7 @@ export function bootSheer(info: BootInfo): u64 {
     .hex(info.blockBase + info.blockSize - 1)
     .end();
   sealMemory();
+  traps.begin(vcpu);
   log.info("the guest goes on").end();
   startSvm(vcpu, info, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;

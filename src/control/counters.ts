@@ -11,6 +11,8 @@ const enum Slot {
 /** What has happened since Sheer started. Reasons of exits are counted by the processor's own codes. */
 class Counters {
   private readonly exits: StaticArray<u64> = new StaticArray<u64>(Slot.Count);
+  /** Exits that have been answered to the end. */
+  answered: u64 = 0;
   /** Writes of the guest to Sheer's block, dropped. */
   blockWrites: u64 = 0;
   /** Instructions on hooked pages that are not carried out. */

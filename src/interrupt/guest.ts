@@ -35,6 +35,13 @@ export class GuestInterrupts {
     this.translated = NONE;
   }
 
+  /** Retires a private vector whose handler did not come to an end. */
+  abandonTranslation(): void {
+    if (!this.translating) return;
+    this.translated = NONE;
+    this.endTranslation();
+  }
+
   /** The vector to inject in place of the private one, or -1: then the private one has been retired. */
   endTranslation(): i32 {
     const vector = this.translated;

@@ -4,10 +4,9 @@ import { log } from "../../log/log";
 import { guestSpace } from "../../memory/space";
 import { Bar } from "../../pci/bar";
 import { findCapability } from "../../pci/capability";
-import { CONFIG_DATA, PciFunction } from "../../pci/config";
+import { CONFIG_DATA, configSpace, PciFunction } from "../../pci/config";
 import { CapabilityId, Command, Header } from "../../pci/header";
 import { configPorts, EcamPage } from "../../pci/mediated";
-import { configSpace } from "../../pci/config";
 import { MsiCapability } from "../../pci/msi";
 import { FunctionScan } from "../../pci/scan";
 import { portHooks } from "../../vcpu/io";
@@ -32,22 +31,22 @@ export function quietNetwork(): void {
 }
 
 /**
- * Takes the first supported network card of the machine and shows the guest a virtio-net in its place. False if there
- * is none or it cannot be used: the guest then has all cards as they are.
+ * Takes the first supported network card of the machine that works and shows the guest a virtio-net in its place.
+ * False if there is none: the guest then has all cards as they are.
  */
 export function attachNetwork(): bool {
   const scan = new FunctionScan();
   while (scan.advance()) {
     const generation = generationOf(scan.id);
-    if (generation != Generation.Unsupported) return attach(new PciFunction(scan.address), scan.id, generation);
+    if (generation == Generation.Unsupported) continue;
+    if (attach(new PciFunction(scan.address), scan.id, generation)) return true;
   }
-  log.info("no supported network card: all pass through").end();
+  log.info("no network card is taken: all pass through").end();
   return false;
 }
 
 function attach(pci: PciFunction, id: u32, generation: Generation): bool {
-  const address = pci.address;
-  detachFirmwareDriver(address >> 8, (address >> 3) & 31, address & 7);
+  detachFirmwareDriver(pci.address >> 8, (pci.address >> 3) & 31, pci.address & 7);
   const command = pci.read16(Header.Command);
   const memoryBar = new Bar(pci, 0);
   const ioBar = findIoBar(pci, memoryBar);
@@ -55,23 +54,31 @@ function attach(pci: PciFunction, id: u32, generation: Generation): bool {
   // The firmware's driver may have left these off; the MAC address reads as all ones then.
   pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
   const card = new IntelCard(memoryBar.base(), generation);
-  if (!card.start()) return refuse(pci, "does not start");
+  const front = card.start() ? makeFront(pci, card, ioBar, memoryBar) : null;
+  if (front === null || !front.show() || !showConfig(front)) {
+    card.stop();
+    guestSpace.unhook(memoryBar.base());
+    pci.write16(Header.Command, command);
+    return refuse(pci, front === null ? "does not start" : "cannot be hooked");
+  }
   retireOthers(pci, memoryBar);
-  const front = makeFront(pci, card, ioBar, memoryBar);
-  if (!front.show() || !showConfig(front)) return refuse(pci, "cannot be hooked");
   front.setCommand(command);
   shown = front;
+  announce(pci, id, card.mac);
+  return true;
+}
+
+function announce(pci: PciFunction, id: u32, mac: u64): void {
   log
     .info("virtio-net in place of network card ")
     .hexDigits(id & 0xffff, 4)
-    .char(0x3a)
-    .hexDigits(id >> 16, 4);
-  log.text(" at ");
-  logAddress(address);
+    .text(":")
+    .hexDigits(id >> 16, 4)
+    .text(" at ");
+  logAddress(pci.address);
   log.text(", MAC ");
-  for (let i: u64 = 0; i < 6; i++) log.hexDigits((card.mac >> (i << 3)) & 0xff, 2);
+  for (let i: u64 = 0; i < 6; i++) log.hexDigits((mac >> (i << 3)) & 0xff, 2);
   log.end();
-  return true;
 }
 
 function makeFront(pci: PciFunction, card: IntelCard, ioBar: Bar, memoryBar: Bar): VirtioFunction {
@@ -112,7 +119,7 @@ function retireOthers(pci: PciFunction, memoryBar: Bar): void {
 function refuse(pci: PciFunction, why: string): bool {
   log.warn("network card at ");
   logAddress(pci.address);
-  log.text(" ").text(why).text(": it passes through").end();
+  log.text(" ").text(why).end();
   return false;
 }
 

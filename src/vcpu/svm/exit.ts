@@ -37,6 +37,7 @@ export function handleExit(run: GuestRun): void {
   if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
   dispatch(vcpu, code);
   vcpu.store();
+  counters.answered++;
 }
 
 function dispatch(vcpu: SvmVcpu, code: u32): void {
