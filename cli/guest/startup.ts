@@ -10,15 +10,16 @@ export interface SheerStart {
 export type GuestProgram =
   | { kind: "linux"; kernel: string; initrd?: string; append: string }
   | { kind: "efi"; program: string; arguments: string }
-  | { kind: "shell" };
+  | { kind: "shell"; lines?: string[] };
 
 /**
  * A medium whose startup.nsh has the UEFI shell start Sheer, if wanted, and then the guest. When the guest returns to
- * the shell, the shell switches the machine off.
+ * the shell, the shell switches the machine off. The shell itself, as a guest, may be given more lines of its script.
  */
 export function startupMedium(sheer: SheerStart | undefined, guest: GuestProgram): Medium {
   const files: Medium["files"] = {};
-  const lines = ["@echo -off", "fs0:"];
+  // With another disk in the machine, ours may be the second.
+  const lines = ["@echo -off", "fs0:", "if not exist startup.nsh then", "  fs1:", "endif"];
   if (sheer !== undefined) {
     files["sheer.efi"] = { copyOf: sheer.efi };
     lines.push(`sheer.efi ${sheer.settings}`.trimEnd());
@@ -32,6 +33,8 @@ export function startupMedium(sheer: SheerStart | undefined, guest: GuestProgram
     const name = basename(guest.program);
     files[name] = { copyOf: guest.program };
     lines.push(`${name} ${guest.arguments}`.trimEnd());
+  } else {
+    lines.push(...(guest.lines ?? []));
   }
   if (guest.kind !== "shell") lines.push("reset -s");
   files["startup.nsh"] = { text: lines.map((line) => `${line}\r\n`).join("") };

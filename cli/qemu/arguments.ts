@@ -50,7 +50,12 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
     ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 1)],
     ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${need(firmwareCode)}`],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
-    ...["-drive", `if=none,id=boot,format=raw,file=${files.bootDisk}`, "-device", "ide-hd,drive=boot,bootindex=1"],
+    ...[
+      "-drive",
+      `if=none,id=boot,format=raw,file=${files.bootDisk}`,
+      "-device",
+      "ide-hd,bus=ide.0,drive=boot,bootindex=1",
+    ],
     ...["-chardev", `socket,id=console,path=${files.consoleSocket}`, "-serial", "chardev:console"],
     ...["-chardev", `socket,id=log,path=${files.logSocket}`],
     ...["-device", `isa-serial,chardev=log,index=2,iobase=${logPort},irq=5`],

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
-import { onTestFinished } from "vitest";
+import { onTestFailed, onTestFinished } from "vitest";
 import { makeDebianGuest } from "../../cli/guest/linux.ts";
 import { startupMedium, type GuestProgram, type SheerStart } from "../../cli/guest/startup.ts";
 import { sheerEfi } from "../../cli/paths.ts";
 import type { PcOptions } from "../../cli/qemu/arguments.ts";
 import { Machine } from "../../cli/qemu/machine.ts";
+import type { Medium } from "../../cli/qemu/medium.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
 
 /** Sheer as it was built, with its log on; `settings` are more tokens for its command line. */
@@ -20,8 +21,14 @@ export async function debian(moreSteps?: string, append = ""): Promise<GuestProg
 }
 
 /** Starts a PC that is switched off when the test ends; without `start` the guest runs bare. */
-export async function boot(start: SheerStart | undefined, guest: GuestProgram, pc: PcOptions = {}): Promise<Machine> {
-  const machine = await Machine.start(pc, startupMedium(start, guest));
+export function boot(start: SheerStart | undefined, guest: GuestProgram, pc: PcOptions = {}): Promise<Machine> {
+  return bootFrom(startupMedium(start, guest), pc);
+}
+
+/** As `boot`, from a medium made by hand. A failing test shows the ends of both serial lines. */
+export async function bootFrom(medium: Medium, pc: PcOptions = {}): Promise<Machine> {
+  const machine = await Machine.start(pc, medium);
+  onTestFailed(() => console.error(machine.failure("What the PC showed:").message));
   onTestFinished(() => machine.stop());
   return machine;
 }

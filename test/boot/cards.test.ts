@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import { readGuestReport } from "../../cli/guest/report.ts";
+import { boot, debian, sheer } from "./pc.ts";
+
+test("a card without MSI is shown as a virtio-net without MSI-X", async () => {
+  const machine = await boot(sheer(), await debian(), { nic: "e1000" });
+  expect(await machine.waitForEnd(180)).toBe(0);
+  const report = readGuestReport(machine.console.text);
+  expect(report).toMatchObject({ cards: [{ id: "1af4:1000", class: "0200" }], ping: true, done: true });
+  expect(report.interrupts).toEqual([expect.stringMatching(/IO-APIC.*virtio0$/)]);
+});
+
+test("without a network card everything passes through", async () => {
+  const machine = await boot(sheer(), await debian(), { nic: "none" });
+  expect(await machine.waitForEnd(180)).toBe(0);
+  expect(machine.log.text).toContain("the guest goes on");
+  expect(readGuestReport(machine.console.text)).toMatchObject({ cards: [], done: true });
+});
