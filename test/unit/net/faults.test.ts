@@ -1,5 +1,6 @@
 // A card that is out of order: the guest gets no frames, and nothing else breaks.
 import { describe, expect, it } from "vitest";
+import { scanBus } from "../../../machine/driver/pci.ts";
 import type { Faults } from "../../../machine/e1000/faults.ts";
 import { drive, frame, settle, start } from "./setup.ts";
 
@@ -45,8 +46,19 @@ describe("a card that", () => {
     expect(machine.card.wire.take()).toHaveLength(600);
   });
 
-  it.each([["does not answer", { allOnes: true }]] as const)("%s is left to the guest", (_, faults) => {
-    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, faults));
+  it("does not answer at all is left to the guest", () => {
+    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, { allOnes: true }));
+    expect(scanBus(machine.guest).map((pci) => pci.read(0, 4))).toContain(0x10d3_8086);
+  });
+
+  it("does not answer gives way to the next one that does", () => {
+    const cards = [{ model: MODEL }, { model: "82540EM" }] as const;
+    const machine = start(MODEL, { cards }, (card) => Object.assign(card.faults, { allOnes: true }));
+    expect(scanBus(machine.guest).map((pci) => pci.read(0, 4))).toEqual([0x29c0_8086, 0x10d3_8086, 0x1000_1af4]);
+  });
+
+  it("never comes out of its reset does not hold up the machine", () => {
+    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, { resetHangs: true }));
     expect(machine.guestRuns).toBe(true);
   });
 });
