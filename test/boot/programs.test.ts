@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import { buildProgramOf } from "../../cli/build/build.ts";
+import { startupMedium } from "../../cli/guest/startup.ts";
+import type { Machine } from "../../cli/qemu/machine.ts";
+import { boot, bootFrom, sheer } from "./pc.ts";
+
+const seconds = 120;
+
+/** The verdicts that a program gave, by name, from its lines `@@ NAME VERDICT`. */
+function verdicts(machine: Machine): Record<string, string> {
+  return Object.fromEntries(
+    [...machine.console.text.matchAll(/^@@ (.+) (ok|wrong)\r?$/gm)].map(([, name, verdict]) => [name!, verdict!]),
+  );
+}
+
+test("the gate to the firmware keeps the stack aligned and passes 0 to 7 arguments", async () => {
+  const gate = await buildProgramOf("guest/programs/gate.ts");
+  const medium = startupMedium(undefined, { kind: "shell", lines: ["gate.efi", "sheer.efi log=0x3e8", "gate.efi"] });
+  medium.files["gate.efi"] = { copyOf: gate };
+  medium.files["sheer.efi"] = { copyOf: sheer().efi };
+  const machine = await bootFrom(medium);
+  // Once on the bare machine and, after a program that came back, once on Sheer.
+  await machine.waitFor(machine.console, /@@ done[^]*@@ done/, seconds);
+  expect(verdicts(machine)).toEqual(
+    Object.fromEntries(Array.from({ length: 8 }, (_, count) => [`gate ${count}`, "ok"])),
+  );
+  expect(machine.console.text.match(/@@ gate \d ok/g)).toHaveLength(16);
+  expect(machine.log.text).toContain("the guest goes on");
+});
+
+test("the guest learns nothing from Sheer's block, changes nothing in it, and has no AMD-V", async () => {
+  const program = await buildProgramOf("guest/programs/isolation.ts");
+  const machine = await boot(sheer(), { kind: "efi", program, arguments: "" });
+  await machine.waitFor(machine.console, /^@@ isolation-done/m, seconds);
+  const found = verdicts(machine);
+  expect(Object.keys(found).length).toBe(12);
+  expect(Object.entries(found).filter(([, verdict]) => verdict !== "ok")).toEqual([]);
+  const block = /block 0x([0-9a-f]+) to/.exec(machine.log.text)?.[1] ?? "";
+  const megabytes = /@@ isolation-done (\d+)/.exec(machine.console.text)?.[1] ?? "";
+  expect(Number(megabytes)).toBe(parseInt(block, 16) / 2 ** 20);
+});
+
+test("a trap of the hypervisor is reported by the function's name, and the guest lives on", async () => {
+  const trapping = await buildProgramOf("test/cores/trapping.ts");
+  const program = await buildProgramOf("guest/programs/trapper.ts");
+  const machine = await boot({ ...sheer(), efi: trapping }, { kind: "efi", program, arguments: "" });
+  await machine.waitFor(machine.console, /^@@ done/m, seconds);
+  expect(machine.console.text.match(/@@ survived \d/g)).toHaveLength(5);
+  const traps = machine.log.text.match(/error: trap .*/g) ?? [];
+  expect(traps).toHaveLength(5);
+  expect(traps[0]).toMatch(/trap 0x105 at 0xffffffff80[0-9a-f]+ in exit/);
+  expect(traps[1]).toMatch(/trap 0xe at .* in exit, address 0x8\b/);
+  expect(traps[2]).toMatch(/trap 0xe at .* in exit, address 0xf0000000\b/);
+  expect(traps[3]).toMatch(/trap 0x103 at .* in exit/);
+  expect(traps[4]).toMatch(/trap 0xe at .* in test\/cores\/trapping\/failDeeper, address 0xffffffffc0/);
+});
