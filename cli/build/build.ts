@@ -51,7 +51,7 @@ class Build {
         message = "",
       } = error as { stdout?: string; stderr?: string; message?: string };
       if (this.signal?.aborted) throw new Error("The build was stopped.");
-      throw new Error(`${program} failed:\n${stdout}${stderr}` || message);
+      throw new Error(`${program} failed:\n${stdout}${stderr}` + (stdout + stderr === "" ? message : ""));
     }
   }
 

@@ -35,7 +35,7 @@ export function namesSource(names: FunctionName[]): string {
     at += Buffer.byteLength(name) + 1;
     return row;
   });
-  const text = names.map(({ name }) => `${JSON.stringify(name + "\0").replaceAll("\\u0000", "\\0")}`);
+  const text = names.map(({ name }) => JSON.stringify(name + "\0").replaceAll("\\u0000", "\\0"));
   return [
     '#include "names.h"',
     '#define LAST __attribute__((section(".znames"), used))',

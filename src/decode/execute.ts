@@ -45,6 +45,8 @@ export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
     case Operation.Stos:
     case Operation.Lods:
     case Operation.Scas:
+    case Operation.Ins:
+    case Operation.Outs:
       return carryOutString(vcpu, bus, instruction);
     case Operation.Bt:
     case Operation.Bts:

@@ -84,7 +84,8 @@ function fillMapOne(map: StaticArray<u32>): void {
   range(map, 0x69, 0x69, Operation.Other | MODRM | IZ);
   range(map, 0x6a, 0x6a, Operation.Push | A_I | IB);
   range(map, 0x6b, 0x6b, Operation.Other | MODRM | IB);
-  range(map, 0x6c, 0x6f, Operation.Other);
+  pair(map, 0x6c, Operation.Ins);
+  pair(map, 0x6e, Operation.Outs);
   range(map, 0x70, 0x7f, Operation.Other | IB);
   pair(map, 0x80, Operation.Group1 | E_I | IB);
   range(map, 0x81, 0x81, Operation.Group1 | E_I | IZ);

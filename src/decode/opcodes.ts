@@ -49,6 +49,8 @@ export const enum Operation {
   Stos,
   Lods,
   Scas,
+  Ins,
+  Outs,
   Bt,
   Bts,
   Btr,

@@ -1,4 +1,5 @@
 import { Access } from "../memory/translate";
+import { guestPorts } from "../vcpu/io";
 import { Gpr, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
 import { resolve } from "./address";
 import { compute } from "./arithmetic";
@@ -8,11 +9,14 @@ import { Operation } from "./opcodes";
 import { addToAddressRegister, finish, readAddressRegister, setStatusFlags, writeRegister } from "./operands";
 import { Outcome } from "./outcome";
 
+/** REX.W does not widen INS and OUTS (APM 3). */
+const LONGEST_PORT_ACCESS: u32 = 4;
+
 /** Repetitions of one call: interrupts wait for as long. */
 const MAXIMUM_REPETITIONS: u32 = 256;
 
 /**
- * MOVS, CMPS, STOS, LODS and SCAS. A repeated one works like the processor's: after each repetition rCX, rSI and rDI
+ * MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS; ports are reached as by IN and OUT. A repeated one works like the processor's: after each repetition rCX, rSI and rDI
  * are where they must be to go on from RIP, so that it can stop for a fault or after MAXIMUM_REPETITIONS.
  */
 export function carryOutString(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): Outcome {
@@ -38,18 +42,27 @@ export function carryOutString(vcpu: Vcpu, bus: MemoryBus, instruction: Instruct
 /** One repetition; false if an access faulted, and then nothing has happened. */
 function step(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): bool {
   const operation = instruction.operation;
+  const fromPort = operation == Operation.Ins;
+  const toPort = operation == Operation.Outs;
+  if (fromPort || toPort) instruction.width = min<u32>(instruction.width, LONGEST_PORT_ACCESS);
   const width = instruction.width;
   const source = instruction.memory;
   const target = instruction.other;
-  const usesSource = operation != Operation.Stos && operation != Operation.Scas;
-  const usesTarget = operation != Operation.Lods;
-  const writes = operation == Operation.Movs || operation == Operation.Stos;
+  const usesSource = operation != Operation.Stos && operation != Operation.Scas && !fromPort;
+  const usesTarget = operation != Operation.Lods && !toPort;
+  const writes = operation == Operation.Movs || operation == Operation.Stos || fromPort;
   if (usesSource && !locate(vcpu, instruction, Gpr.Rsi, instruction.segment, Access.Read)) return false;
   if (usesTarget && !locate(vcpu, instruction, Gpr.Rdi, Segment.Es, writes ? Access.Write : Access.Read)) return false;
 
   const registers = vcpu.registers;
-  const value = usesSource ? source.read(bus) : readAddressRegister(registers, Gpr.Rax, width);
-  if (writes) target.write(bus, value);
+  const port = (registers.rdx as u32) & 0xffff;
+  const value: u64 = usesSource
+    ? source.read(bus)
+    : fromPort
+      ? (guestPorts.read(port, width) as u64)
+      : readAddressRegister(registers, Gpr.Rax, width);
+  if (toPort) guestPorts.write(port, width, value as u32);
+  else if (writes) target.write(bus, value);
   else if (usesTarget) compute(instruction, Operation.Cmp, value, target.read(bus), width);
   else writeRegister(registers, Gpr.Rax, width, 1, value);
 

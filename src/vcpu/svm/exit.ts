@@ -122,7 +122,8 @@ function nestedPageFault(vcpu: SvmVcpu): void {
     }
   }
   const outcome = carryOutAt(vcpu, guestSpace.bus, address);
-  if (outcome == Outcome.Unknown) unknownInstruction(vcpu, address);
+  if (outcome == Outcome.Done) vcpu.finishInstruction();
+  else if (outcome == Outcome.Unknown) unknownInstruction(vcpu, address);
 }
 
 function unknownInstruction(vcpu: SvmVcpu, address: u64): void {

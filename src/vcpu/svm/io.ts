@@ -1,3 +1,6 @@
+import { carryOut } from "../../decode/emulate";
+import { Outcome } from "../../decode/outcome";
+import { guestSpace } from "../../memory/space";
 import { Exception } from "../vcpu";
 import { guestPorts } from "../io";
 import { SvmVcpu } from "./vcpu";
@@ -27,6 +30,9 @@ export function portAccess(vcpu: SvmVcpu): void {
   vcpu.advanceTo(vcpu.vmcb.exitInfo2);
 }
 
+/** The decoder finds segment, address size and repetition itself: not every processor reports them. */
 function portString(vcpu: SvmVcpu): void {
-  vcpu.raise(Exception.InvalidOpcode);
+  const outcome = carryOut(vcpu, guestSpace.bus);
+  if (outcome == Outcome.Done) vcpu.finishInstruction();
+  else if (outcome == Outcome.Unknown) vcpu.raise(Exception.InvalidOpcode);
 }

@@ -1,13 +1,14 @@
 import { BootInfo } from "../../boot/info";
 import { physOf, physRead64, rdmsr } from "../../metal";
 import { takePages } from "../../memory/frames";
-import { Exception, Segment, Vcpu } from "../vcpu";
+import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
 import { GuestRun } from "./run";
 import { Event, EventType, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const EFER_LMA: u64 = 1 << 10;
 const CR0_PE: u64 = 1 << 0;
+const DR6_BS: u64 = 1 << 14;
 const RFLAGS_VM: u64 = 1 << 17;
 
 /** The MSRs that VMLOAD and VMSAVE move, in the order of the save area from 600h on. */
@@ -91,11 +92,20 @@ export class SvmVcpu extends Vcpu {
     return (this.vmcb.efer & EFER_LMA) != 0;
   }
 
-  /** Moves RIP past an instruction that has been carried out. Its end also ends the shadow of STI or MOV SS before it. */
+  /** Moves RIP past an instruction that has been carried out. */
   advanceTo(rip: u64): void {
     const bits = this.codeBits();
     this.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
+    this.finishInstruction();
+  }
+
+  /** What the end of an instruction does: it clears RF, ends the shadow of STI or MOV SS, and traps if TF is set. */
+  finishInstruction(): void {
     this.vmcb.interruptShadow = 0;
+    this.registers.rflags &= ~(Rflags.Rf as u64);
+    if (!((this.registers.rflags as u32) & Rflags.Tf)) return;
+    this.vmcb.dr6 |= DR6_BS;
+    this.raise(Exception.Debug);
   }
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */

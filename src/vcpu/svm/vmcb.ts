@@ -200,6 +200,9 @@ export class Vmcb {
   set dr7(v: u64) {
     store<u64>(this.at, v, 0x560);
   }
+  get dr6(): u64 {
+    return load<u64>(this.at, 0x568);
+  }
   set dr6(v: u64) {
     store<u64>(this.at, v, 0x568);
   }
