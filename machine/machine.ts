@@ -7,6 +7,7 @@ import { Cpuid, type CpuidOptions } from "./cpuid.ts";
 import { type CardOptions, E1000 } from "./e1000/card.ts";
 import { PM_TIMER_PORT } from "./firmware/acpi.ts";
 import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
+import { FRAMEBUFFER, framebufferBytes } from "./firmware/graphics.ts";
 import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
 import { MemoryType } from "./firmware/uefi.ts";
 import { Cost, metalImports } from "./imports.ts";
@@ -90,6 +91,9 @@ export class Machine {
     this.memory = new PhysicalMemory(size);
     this.memory.punch(0xa_0000, 0x2_0000);
     if (options.highMemory) this.memory.addRam(2 ** 32, options.highMemory * MIB);
+    for (const display of options.displays ?? []) {
+      this.memory.addRam(display.base ?? FRAMEBUFFER, framebufferBytes(display));
+    }
     this.memory.onMmio = () => this.clock.advance(Cost.Mmio);
     this.ports.onAccess = () => this.clock.advance(Cost.Port);
     this.msrs = new Msrs(() => this.tsc(), {

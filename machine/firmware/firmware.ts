@@ -7,6 +7,7 @@ import { buildAcpi } from "./acpi.ts";
 import { BootServices } from "./boot-services.ts";
 import { buildContext, CONTEXT_PAGES, type FirmwareContext } from "./context.ts";
 import { type Files, FileSystem } from "./files.ts";
+import { buildGraphicsOutput, type Display } from "./graphics.ts";
 import { MemoryMap, PAGE } from "./memory-map.ts";
 import { buildPciIo } from "./pci-io.ts";
 import { Handles } from "./protocols.ts";
@@ -20,6 +21,8 @@ export interface FirmwareOptions {
   readonly loadOptions?: string;
   /** ACPI has an MCFG table. */
   readonly mcfg?: boolean;
+  /** What has a handle with EFI_GRAPHICS_OUTPUT_PROTOCOL, in the order of the handles. */
+  readonly displays?: readonly Display[];
 }
 
 /** One call that was made, by the service's name. */
@@ -67,6 +70,9 @@ export class Firmware {
     this.fileSystem = new FileSystem(this.#builder, options.files ?? {});
     this.systemTable = this.#buildSystemTable(options.mcfg ?? true);
     this.imageHandle = this.#buildLoadedImage(options, image);
+    for (const display of options.displays ?? []) {
+      this.#handles.create({ [Guid.GraphicsOutput]: buildGraphicsOutput(this.#builder, display) });
+    }
   }
 
   /** Gives a PCI function a handle with EFI_PCI_IO_PROTOCOL; returns the handle. */

@@ -38,6 +38,7 @@ export const Guid = {
   SimpleFileSystem: "964e5b22-6459-11d2-8e39-00a0c969723b",
   FileInfo: "09576e92-6d3f-11d2-8e39-00a0c969723b",
   SimpleTextOutput: "387477c2-69c7-11d2-8e39-00a0c969723b",
+  GraphicsOutput: "9042a9de-23dc-4a38-96fb-7aded080516a",
   PciIo: "4cf5b200-68b8-4ca5-9eec-b23e3f50029a",
   Acpi20Table: "8868e871-e4f1-11d3-bc22-0080c73c8881",
 } as const;

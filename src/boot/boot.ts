@@ -11,6 +11,7 @@ import { prepareSvm, startSvm } from "../vcpu/svm/start";
 import { reserveLogPort } from "../log/port";
 import { attachDevices } from "./devices";
 import { firmware, Status } from "./firmware";
+import { useScreen } from "./graphics";
 import { BootInfo } from "./info";
 import { readSettings } from "./options";
 
@@ -27,6 +28,7 @@ export function bootSheer(info: BootInfo): u64 {
   if (support != SvmSupport.Ready) return refuse(reason(support), Status.UNSUPPORTED);
 
   guestSpace.begin(info.cr4 & CR4_LA57 ? 5 : 4);
+  useScreen();
   guestCpuid.setStealth(settings.stealth);
   const vcpu = prepareSvm();
   localApic.begin();

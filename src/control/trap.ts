@@ -1,6 +1,7 @@
 import { quietNetwork } from "../drivers/net/attach";
 import { guestInterrupts } from "../interrupt/guest";
 import { log } from "../log/log";
+import { screen } from "../log/screen";
 import { functionName, readCr2 } from "../metal";
 import { Exception, Vcpu } from "../vcpu/vcpu";
 import { counters } from "./counters";
@@ -23,8 +24,9 @@ class Traps {
   }
 
   /**
-   * Reports a trap by the function it happened in, and silences the device that Sheer mediates. The guest then runs its
-   * instruction again; if that traps once more, the guest gets #GP for it. True if the guest can go on.
+   * Reports a trap by the function it happened in, in the log and on the screen, and silences the device that Sheer
+   * mediates. The guest then runs its instruction again; if that traps once more, the guest gets #GP for it. True if
+   * the guest can go on.
    */
   report(kind: u32, address: u64): bool {
     counters.traps++;
@@ -42,10 +44,12 @@ class Traps {
 }
 
 function describe(kind: u32, address: u64): void {
+  const start = log.next();
   const line = log.error("trap ").hex(kind).text(" at ").hex(address).text(" in ");
   line.ascii(name, functionName(address, name, LONGEST_NAME));
   if (kind == PAGE_FAULT) line.text(", address ").hex(readCr2());
   line.end();
+  screen.showLog(start);
 }
 
 export const traps = new Traps();

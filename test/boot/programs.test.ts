@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildProgramOf } from "../../cli/build/build.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
 import type { Machine } from "../../cli/qemu/machine.ts";
+import { CELL, readPpm, textOf } from "../screen.ts";
+import { makeTemporaryFolder } from "../temporary.ts";
 import { boot, bootFrom, sheer } from "./pc.ts";
 
 const seconds = 120;
@@ -40,10 +43,12 @@ test("the guest learns nothing from Sheer's block, changes nothing in it, and ha
   expect(Number(megabytes)).toBe(parseInt(block, 16) / 2 ** 20);
 });
 
-test("a trap of the hypervisor is reported by the function's name, and the guest lives on", async () => {
+test("a trap of the hypervisor is reported by the function's name in the log and on the screen, and the guest lives on", async () => {
   const trapping = await buildProgramOf("test/cores/trapping.ts");
   const program = await buildProgramOf("guest/programs/trapper.ts");
-  const machine = await boot({ ...sheer(), efi: trapping }, { kind: "efi", program, arguments: "" });
+  const medium = startupMedium({ ...sheer(), efi: trapping }, { kind: "shell", lines: ["trapper.efi"] });
+  medium.files["trapper.efi"] = { copyOf: program };
+  const machine = await bootFrom(medium);
   await machine.waitFor(machine.console, /^@@ done/m, seconds);
   expect(machine.console.text.match(/@@ survived \d/g)).toHaveLength(5);
   const traps = machine.log.text.match(/error: trap .*/g) ?? [];
@@ -53,4 +58,12 @@ test("a trap of the hypervisor is reported by the function's name, and the guest
   expect(traps[2]).toMatch(/trap 0xe at .* in exit, address 0xf0000000\b/);
   expect(traps[3]).toMatch(/trap 0x103 at .* in exit/);
   expect(traps[4]).toMatch(/trap 0xe at .* in test\/cores\/trapping\/failDeeper, address 0xffffffffc0/);
+
+  const dump = join(makeTemporaryFolder(), "screen.ppm");
+  await machine.qmp.execute("screendump", { filename: dump });
+  const { width, height, pixel } = readPpm(dump);
+  const columns = Math.floor(width / CELL.width);
+  const lines = machine.log.text.match(/^sheer: error: trap .*$/gm) ?? [];
+  const wrapped = lines.flatMap((line) => line.match(new RegExp(`.{1,${columns}}`, "g")) ?? []);
+  expect(textOf(pixel, width, height)).toEqual(wrapped);
 });
