@@ -14,6 +14,11 @@ class GuestMemory {
     this.limit = (1 as u64) << (physicalBits as u64);
   }
 
+  /** Whether the machine's physical addresses have as many bits as this one needs. */
+  isAddress(address: u64): bool {
+    return address < this.limit;
+  }
+
   /**
    * Whether the guest may have Sheer or a device touch these bytes: the one place that refuses Sheer's own block,
    * ranges that wrap around and addresses beyond the machine's width. Asked before any copy and any DMA.

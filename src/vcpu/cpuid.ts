@@ -21,6 +21,7 @@ const enum Leaf {
 
 const HYPERVISOR: u32 = 1 << 31;
 const OSXSAVE: u32 = 1 << 27;
+const X2APIC: u32 = 1 << 21;
 const VMX: u32 = 1 << 5;
 const OSPKE: u32 = 1 << 4;
 const SVM: u32 = 1 << 2;
@@ -49,14 +50,16 @@ export class GuestCpuid {
   /** Answers for the leaf in EAX and subleaf in ECX; `cr4` is the guest's, which two feature bits mirror. */
   execute(registers: Registers, cr4: u64): void {
     const leaf = registers.rax as u32;
+    const subleaf = registers.rcx as u32;
     const result = this.result;
-    cpuid(leaf, registers.rcx as u32, changetype<usize>(result));
+    cpuid(leaf, subleaf, changetype<usize>(result));
     if (leaf == Leaf.Features) {
-      result.ecx &= ~(HYPERVISOR | OSXSAVE | VMX);
+      // Sheer stands before the local APIC's page: a guest must not look for its registers elsewhere.
+      result.ecx &= ~(HYPERVISOR | OSXSAVE | X2APIC | VMX);
       if (!this.stealth) result.ecx |= HYPERVISOR;
       if (cr4 & CR4_OSXSAVE) result.ecx |= OSXSAVE;
     } else if (leaf == Leaf.StructuredExtended) {
-      if (!(cr4 & CR4_PKE)) result.ecx &= ~OSPKE;
+      if (subleaf == 0) result.ecx = cr4 & CR4_PKE ? result.ecx | OSPKE : result.ecx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
       this.hypervisorLeaf(leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {

@@ -1,3 +1,4 @@
+import { guestMemory } from "../../memory/guest";
 import { guestSpace } from "../../memory/space";
 import { cpuid, rdmsr, tryRdmsr, tryWrmsr } from "../../metal";
 import { log } from "../../log/log";
@@ -77,7 +78,7 @@ class SvmMsrs {
       case Msr.Efer:
         return this.writeEfer(vcpu, value);
       case Msr.ApicBase:
-        return writeApicBase(value);
+        return apicBase.write(value);
       case Msr.VmCr: // locked: writes are ignored
         return true;
       case Msr.VmHsavePa:
@@ -112,8 +113,8 @@ function supportedEferBits(): u64 {
   if (edx & (1 << 25)) bits |= Efer.Ffxsr;
   if (edx & (1 << 29)) bits |= Efer.Lme;
   if (ecx & (1 << 17)) bits |= Efer.Tce;
-  cpuid(0x8000_000a, 0, registers);
-  if (!(load<u32>(registers, 12) & (1 << 20))) bits |= Efer.Lmsle;
+  cpuid(0x8000_0008, 0, registers);
+  if (!(load<u32>(registers, 4) & (1 << 20))) bits |= Efer.Lmsle;
   cpuid(0x8000_0000, 0, registers);
   if (load<u32>(registers) < 0x8000_0021) return bits;
   cpuid(0x8000_0021, 0, registers);
@@ -121,10 +122,22 @@ function supportedEferBits(): u64 {
   return bits;
 }
 
+/** Bits of the APIC base that are reserved (AMD APM 2, 16.3.1), the one for x2APIC among them, which the guest has not. */
+const APIC_BASE_RESERVED: u64 = 0x6ff;
+
 /** The local APIC stays where it is and as it is: Sheer's hook lies there, and some processors cannot enable it again. */
-function writeApicBase(value: u64): bool {
-  if (value != rdmsr(Msr.ApicBase)) log.warn("the guest's new APIC base ").hex(value).text(" is ignored").end();
-  return true;
+class ApicBase {
+  private refused: u32 = 0;
+
+  /** False if the guest gets #GP. */
+  write(value: u64): bool {
+    if (value & APIC_BASE_RESERVED || !guestMemory.isAddress(value)) return false;
+    if (value != rdmsr(Msr.ApicBase) && !this.refused++)
+      log.warn("the guest's new APIC base ").hex(value).text(" is ignored").end();
+    return true;
+  }
 }
+
+const apicBase = new ApicBase();
 
 export const svmMsrs = new SvmMsrs();
