@@ -38,28 +38,25 @@ export class LocalApic extends MmioDevice {
     return (width == 1 ? physRead8(address) : physRead16(address)) as u64;
   }
 
+  /**
+   * Registers lie 16 bytes apart. What is written between them is undefined (AMD APM 2, 16.3.2), and some local APICs
+   * take it for a write to the register below: it is dropped, and so is a part of a register that Sheer looks at.
+   */
   write(address: u64, width: u32, value: u64): void {
     const offset = (address as u32) & 0xfff;
-    if (width != 4) return this.writeOdd(address, width, value);
+    if (width == 8) {
+      this.write(address, 4, value & 0xffff_ffff);
+      this.write(address + 4, 4, value >> 32);
+      return;
+    }
+    if (offset & 15) return;
+    if (width != 4) return writePart(address, width, value);
     if (offset == Register.InterruptCommandLow && this.mustNotLeave(value as u32)) return;
     if (offset == Register.TaskPriority) {
       this.taskPriority = (value as u32) & 0xff;
       value = (this.taskPriority & 0xf0) == 0x10 ? 0 : this.taskPriority;
     }
     physWrite32(address, value as u32);
-  }
-
-  /** Accesses of other widths are undefined (AMD APM 2, 16.3.2); those that could name the command register are dropped. */
-  private writeOdd(address: u64, width: u32, value: u64): void {
-    if (width == 8) {
-      this.write(address, 4, value & 0xffff_ffff);
-      this.write(address + 4, 4, value >> 32);
-      return;
-    }
-    const register = (address as u32) & 0xff0;
-    if (register == Register.InterruptCommandLow || register == Register.TaskPriority) return;
-    if (width == 1) physWrite8(address, value as u32);
-    else physWrite16(address, value as u32);
   }
 
   private mustNotLeave(command: u32): bool {
@@ -69,6 +66,14 @@ export class LocalApic extends MmioDevice {
       log.info("INIT and start-up interrupts of the guest are kept from the other processors").end();
     return true;
   }
+}
+
+/** One or two bytes of a register. */
+function writePart(address: u64, width: u32, value: u64): void {
+  const offset = (address as u32) & 0xfff;
+  if (offset == Register.InterruptCommandLow || offset == Register.TaskPriority) return;
+  if (width == 1) physWrite8(address, value as u32);
+  else physWrite16(address, value as u32);
 }
 
 export const localApic = new LocalApic();

@@ -1,10 +1,13 @@
-import { physWrite32 } from "../metal";
+import { physRead32, physWrite32 } from "../metal";
 
 /** Local APIC registers at their xAPIC offsets (AMD APM 2, 16.3.2). */
 const APIC_BASE: u64 = 0xfee0_0000;
+const ID: u64 = 0x20;
 const EOI: u64 = 0xb0;
 const ICR_LOW: u64 = 0x300;
+const ICR_HIGH: u64 = 0x310;
 const ICR_SELF_FIXED: u32 = 0x0004_0000;
+const ICR_NMI: u32 = 0x0000_0400;
 
 const NONE: i32 = -1;
 
@@ -28,6 +31,14 @@ export class GuestInterrupts {
     }
     if (this.translated == vector) return;
     physWrite32(APIC_BASE + ICR_LOW, ICR_SELF_FIXED | vector);
+  }
+
+  /** Sends an NMI to this processor, by its APIC's ID: the shorthand for itself is for fixed vectors only (AMD APM 2, 16.5). */
+  sendNmi(): void {
+    const prepared = physRead32(APIC_BASE + ICR_HIGH); // by the guest, perhaps, for an interrupt that it is about to send
+    physWrite32(APIC_BASE + ICR_HIGH, physRead32(APIC_BASE + ID) & 0xff00_0000);
+    physWrite32(APIC_BASE + ICR_LOW, ICR_NMI);
+    physWrite32(APIC_BASE + ICR_HIGH, prepared);
   }
 
   beginTranslation(): void {

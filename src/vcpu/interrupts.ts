@@ -9,19 +9,27 @@ const enum InterruptWindow {
   Nmi = 1 << 9,
 }
 
+const NONE: i32 = -1;
+
 /**
  * An external interrupt ended the guest's run while the guest could take it. It is acknowledged here; a private vector
  * calls its handler, whose message to the guest takes its place; any other goes to the guest unchanged.
  */
 export function externalInterrupt(vcpu: Vcpu): void {
   const taken = openInterruptWindow(true);
-  if (taken & InterruptWindow.Nmi) vcpu.injectNmi();
-  if (!(taken & InterruptWindow.External)) return;
-  const vector = taken & 0xff;
+  const vector = taken & InterruptWindow.External ? translate(taken & 0xff) : NONE;
+  if (vector >= 0) vcpu.injectInterrupt(vector as u32);
+  if (!(taken & InterruptWindow.Nmi)) return;
+  // Only one event can be injected: an NMI that came beside the interrupt is sent to this processor again.
+  if (vector >= 0) guestInterrupts.sendNmi();
+  else vcpu.injectNmi();
+}
+
+/** The vector that the guest gets for the one that was taken, or -1. */
+function translate(vector: u32): i32 {
   const handler = privateVectors.find(vector);
-  if (!handler) return vcpu.injectInterrupt(vector);
+  if (!handler) return vector as i32;
   guestInterrupts.beginTranslation();
   handler.interrupt();
-  const translated = guestInterrupts.endTranslation();
-  if (translated >= 0) vcpu.injectInterrupt(translated as u32);
+  return guestInterrupts.endTranslation();
 }
