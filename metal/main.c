@@ -11,10 +11,30 @@
 #include "efi.h"
 #include "hash.h"
 
+static u32 cpuid_register(u32 leaf, int index) {
+  u32 r[4];
+  __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
+  return r[index];
+}
+
+/* The paging features that operating systems turn on too: the host's code runs under SMEP and SMAP, and an emulator has
+ * no reason to empty its translation caches once more because the bits differ between host and guest. */
+static void use_own_cr4(void) {
+  u64 cr4;
+  __asm__ volatile("mov %%cr4,%0" : "=r"(cr4));
+  u32 features = cpuid_register(1, 3), extended = cpuid_register(0, 0) >= 7 ? cpuid_register(7, 1) : 0;
+  if (features >> 3 & 1) cr4 |= 1 << 4; /* PSE */
+  if (features >> 13 & 1) cr4 |= 1 << 7; /* PGE */
+  if (extended >> 7 & 1) cr4 |= 1 << 20; /* SMEP */
+  if (extended >> 20 & 1) cr4 |= 1 << 21; /* SMAP */
+  __asm__ volatile("mov %0,%%cr4" :: "r"(cr4));
+}
+
 static u64 guest_run; /* the GuestRun block, once the guest runs */
 static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   guest_run = run;
   use_own_stacks();
+  use_own_cr4();
   svm_loop(run, STACK_TOP(MAIN_STACK));
 }
 IMPORT void w2c_metal_coreHash(M, u32 buffer) { __builtin_memcpy((void *)(u64)buffer, CORE_SHA256, 64); }
@@ -127,12 +147,6 @@ static u64 section_flags(u64 offset) {
     return PRESENT | (flags & 0x80000000u ? WRITE : 0) | (flags & 0x20000000u ? 0 : NO_EXECUTE);
   }
   return PRESENT | NO_EXECUTE;
-}
-
-static u32 cpuid_register(u32 leaf, int index) {
-  u32 r[4];
-  __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
-  return r[index];
 }
 
 /* Page tables for the image at `image` and the stacks behind it; returns CR3. */

@@ -65,8 +65,13 @@ export abstract class NetworkCard {
   abstract offloads(): u32;
   abstract linkUp(): bool;
 
-  /** Queues a frame. The memory that it lies in must stay as it is until `reclaim` returns `token`. */
-  abstract send(frame: Frame, token: u32): Handed;
+  /**
+   * Queues a frame. The memory that it lies in must stay as it is until `reclaim` returns `token`. With `prompt` the
+   * card tells as soon as it is sent, else some milliseconds later, so that one interrupt serves many frames.
+   */
+  abstract send(frame: Frame, token: u32, prompt: bool): Handed;
+  /** Has the card interrupt for frames sent, some milliseconds from now. */
+  abstract remind(): void;
   /** Starts what was queued. */
   abstract flush(): void;
   /** The token of a frame that the card is done with, each once and in order, or NO_TOKEN. */

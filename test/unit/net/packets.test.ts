@@ -191,6 +191,18 @@ describe.each(MODELS)("%s", (model) => {
     expect(driver.transmitQueue.deviceIndex).toBe(11);
   });
 
+  it("calls a guest that did not look after its frames sent, when it was only called for one received", () => {
+    const driver = drive(machine, model, { features: ALL_FEATURES });
+    driver.transmitQueue.setUsedEvent(0);
+    machine.guest.cli();
+    driver.send(frame(100));
+    machine.card.wire.inject(frame(100));
+    machine.guest.enableInterrupts();
+    settle(machine);
+    expect(driver.interrupts.receive + driver.interrupts.line).toBeGreaterThan(0);
+    expect(driver.interrupts.transmit + driver.interrupts.line).toBeGreaterThan(0);
+  });
+
   it("interrupts past the guest's event index", () => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     driver.transmitQueue.setUsedEvent(4);

@@ -9,8 +9,8 @@ export const MODELS: readonly Model[] = ["82540EM", "82574L"];
 export const VECTORS = { config: 0x51, receive: 0x52, transmit: 0x53 } as const;
 export const LINE_VECTOR = 0x61;
 export const ALL_FEATURES = Object.values(NetFeature).reduce((all, bit) => all | bit, 0);
-/** Longer than any moderation of the card's interrupts. */
-export const MODERATION = 200_000;
+/** Longer than an interrupt of the card is put off: 50 us by moderation, 4 ms for frames sent. */
+export const MODERATION = 5_000_000;
 const LINK_TIME = 2_000_000;
 
 /** Boots Sheer on a machine with a card of this model, and lets the link come up. */

@@ -13,6 +13,9 @@ const MULTICAST_DWORDS: u32 = 128;
 /** At least 50 us between interrupts, in units of 256 ns (10.2.4.2). */
 const INTERRUPT_INTERVAL: u32 = 195;
 
+/** The delay of the interrupt for a frame sent: 4 ms, in units of 1.024 us (10.2.6.9, 10.2.6.12). */
+const SENT_DELAY: u32 = 3906;
+
 /** IPGT 10 or 8, and IPGR1 and IPGR2 as each family's manual gives them for copper (10.2.6.2). */
 const GAPS_PCI: u32 = 10 | (8 << 10) | (6 << 20);
 const GAPS_PCI_EXPRESS: u32 = 8 | (2 << 10) | (7 << 20);
@@ -78,8 +81,11 @@ export class IntelCard extends NetworkCard {
     return (this.registers.read(Register.STATUS) & Status.LU) != 0;
   }
 
-  send(frame: Frame, token: u32): Handed {
-    return this.transmitRing.send(frame, token);
+  send(frame: Frame, token: u32, prompt: bool): Handed {
+    return this.transmitRing.send(frame, token, prompt);
+  }
+  remind(): void {
+    this.transmitRing.remind();
   }
   flush(): void {
     this.transmitRing.flush();
@@ -166,7 +172,8 @@ export class IntelCard extends NetworkCard {
     const registers = this.registers;
     const pci = this.generation == Generation.Pci;
     registers.write(Register.TIPG, pci ? GAPS_PCI : GAPS_PCI_EXPRESS);
-    registers.write(Register.TIDV, 0);
+    registers.write(Register.TIDV, SENT_DELAY);
+    registers.write(Register.TADV, SENT_DELAY);
     registers.write(Register.TXDCTL, Txdctl.GRAN | Txdctl.CountDescriptors | Txdctl.WTHRESH1);
     this.transmitRing.start();
     registers.write(Register.TCTL, Tctl.EN | Tctl.PSP | Tctl.CT | Tctl.COLD | (pci ? 0 : Tctl.MULR));

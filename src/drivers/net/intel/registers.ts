@@ -28,6 +28,7 @@ export const enum Register {
   TDT = 0x3818,
   TIDV = 0x3820,
   TXDCTL = 0x3828,
+  TADV = 0x382c,
   RXCSUM = 0x5000,
   MTA = 0x5200,
   RAL0 = 0x5400,

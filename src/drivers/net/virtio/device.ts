@@ -28,8 +28,9 @@ export class VirtioNet extends InterruptHandler {
   private awaitSent: bool = false;
   /** Whether the guest was called for frames received just now. */
   private called: bool = false;
-  /** Whether a call for frames sent waits for the card's next interrupt. */
+  /** Whether a call for frames sent waits for the card's reminder, and what the guest wished for when it was put off. */
   private deferred: bool = false;
+  private deferredEvent: u32 = 0;
   private receiveFrame: u32 = 0;
   private transmitFrame: u32 = 0;
 
@@ -148,15 +149,19 @@ export class VirtioNet extends InterruptHandler {
 
   /**
    * Calls the guest for frames sent, at an interrupt of the card. While it is being called for frames received, drivers
-   * look after both: then only if it still wants to be called at the card's next interrupt.
+   * look after both: then only if it still wants to be called some milliseconds later.
    */
   private signalSent(causes: u32): void {
     const queue = this.transmitQueue.queue;
     const wanted = queue.wantsInterrupt();
-    this.deferred = wanted && this.called && !this.deferred && this.interrupts.msix.enabled;
-    if (this.deferred) this.card.interrupt();
-    else if (wanted) this.signal(queue, TRANSMIT);
-    else if (causes & Cause.Sent) this.awaitSent = this.card.sending();
+    const event = queue.usedEvent();
+    const waited = this.deferred && event == this.deferredEvent;
+    this.deferred = wanted && this.called && !waited && this.interrupts.msix.enabled;
+    this.deferredEvent = event;
+    if (this.called) this.transmitQueue.called();
+    if (this.deferred) return this.card.remind();
+    if (wanted) this.signal(queue, TRANSMIT);
+    if (wanted || causes & Cause.Sent) this.awaitSent = this.card.sending();
   }
 
   /** Has the card interrupt for what the device waits for. Many frames sent are one interrupt: the card keeps them apart. */

@@ -125,6 +125,10 @@ export class Virtqueue {
   signal(): void {
     this.signalled = this.published;
   }
+  /** The index at which the guest wants to be interrupted: a new one shows that it has looked at the queue. */
+  usedEvent(): u32 {
+    return this.ready && this.eventIndex ? physRead16(this.base + USED_EVENT) : 0;
+  }
   private passedEvent(): bool {
     const event = physRead16(this.base + USED_EVENT);
     return ((this.published - event - 1) & 0xffff) < ((this.published - this.signalled) & 0xffff);

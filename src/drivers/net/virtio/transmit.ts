@@ -4,6 +4,13 @@ import { netCounters } from "../counters";
 import { Feature, GsoType, HeaderFlag, NetHeader } from "./layout";
 import { QUEUE_SIZE, Taken, Virtqueue } from "./queue";
 
+/**
+ * So many frames or bytes may be sent before the guest is called for them at once. A call costs the guest more than a
+ * little patience, unless it waits for room: as TCP does when about a millisecond's worth of frames is on its way.
+ */
+const FRAMES_PER_CALL: u32 = 32;
+const BYTES_PER_CALL: u64 = 128 << 10;
+
 /** The virtio_net_hdr of the frame at hand, copied out of the guest's memory. */
 const header: usize = memory.data(16, 8);
 
@@ -14,6 +21,9 @@ export class TransmitQueue {
   /** Features that the guest has accepted. */
   features: u32 = 0;
   private readonly frame: Frame = new Frame();
+  /** What was handed to the card since the guest was last called. */
+  private frames: u32 = 0;
+  private bytes: u64 = 0;
 
   constructor(private readonly card: NetworkCard) {}
 
@@ -26,6 +36,12 @@ export class TransmitQueue {
     this.card.flush();
     this.reclaim();
     return this.card.sending();
+  }
+
+  /** The guest looks after its frames just now. */
+  called(): void {
+    this.frames = 0;
+    this.bytes = 0;
   }
 
   /** Takes what the guest offers, until there is no more; false if the card became full before. */
@@ -48,8 +64,14 @@ export class TransmitQueue {
     const frame = this.frame;
     if (frame.length > (NetHeader.Size as u64) && this.readHeader()) {
       const bytes = frame.length;
-      const handed = this.card.send(frame, this.queue.head);
+      const prompt = this.frames + 1 >= FRAMES_PER_CALL || this.bytes + bytes >= BYTES_PER_CALL;
+      const handed = this.card.send(frame, this.queue.head, prompt);
       if (handed == Handed.Taken) {
+        if (prompt) this.called();
+        else {
+          this.frames++;
+          this.bytes += bytes;
+        }
         netCounters.sentFrames++;
         netCounters.sentBytes += bytes;
         return true;
