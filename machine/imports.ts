@@ -32,7 +32,6 @@ function memoryImports({ memory }: Machine, linearBase: () => number): Record<st
     },
     physOf: (pointer: number) => BigInt(linearBase() + (pointer >>> 0)),
     fence: () => undefined,
-    wbinvd: () => undefined,
   };
 }
 
@@ -71,6 +70,7 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
       return machine.tsc();
     },
     readCr2: () => 0n,
+    wbinvd: () => machine.cacheWriteBacks++,
     pause: () => clock.advance(Cost.Pause),
     halt: () => {
       throw new Halted();

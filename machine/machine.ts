@@ -81,6 +81,8 @@ export class Machine {
   /** Sheer's block in physical memory, once `boot` has reserved it. */
   block = { base: 0, size: BLOCK_SIZE };
   coreHash = "";
+  /** How often the core had the caches written back and emptied (WBINVD). */
+  cacheWriteBacks = 0;
   readonly options: MachineOptions;
   #core: CoreExports | undefined;
   #guest: Guest | undefined;

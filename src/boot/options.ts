@@ -1,4 +1,5 @@
 import { settings } from "../config/settings";
+import { log } from "../log/log";
 import { physOf, physRead16, physRead32, physRead64 } from "../metal";
 import { firmware, guid, Status } from "./firmware";
 import { BOOT_INFO, BootInfo } from "./info";
@@ -23,7 +24,8 @@ const MODE_READ: u64 = 1;
 
 const SETTINGS_FILE = "\\EFI\\sheer\\sheer.conf\0";
 const LONGEST: u32 = 4096;
-const text = heap.alloc(LONGEST);
+/** One byte more, by which a file that is too long is known. */
+const text = heap.alloc(LONGEST + 1);
 const word = heap.alloc(16);
 
 /** Reads the settings file beside the firmware's boot files, if there is one, and then the command line. */
@@ -31,7 +33,8 @@ export function readSettings(): void {
   const image = firmware.protocol(changetype<BootInfo>(BOOT_INFO).imageHandle, LOADED_IMAGE_PROTOCOL);
   if (!image) return;
   const fileLength = readFile(physRead64(image + LoadedImage.DeviceHandle), SETTINGS_FILE);
-  settings.parse(text, fileLength);
+  if (fileLength > LONGEST) log.warn("the settings file is longer than 4096 bytes: the rest is ignored").end();
+  settings.parse(text, min(fileLength, LONGEST));
   settings.parse(text, commandLine(image));
 }
 
@@ -46,7 +49,7 @@ function readFile(device: u64, path: string): u32 {
     Status.SUCCESS
   ) {
     const file = load<u64>(word);
-    store<u64>(word, LONGEST, 8);
+    store<u64>(word, LONGEST + 1, 8);
     if (firmware.call(file, File.Read, file, physOf(word) + 8, physOf(text)) == Status.SUCCESS)
       length = load<u32>(word, 8);
     firmware.call(file, File.Close, file);

@@ -52,12 +52,11 @@ describe("an event that an exit interrupted", () => {
     const machine = boot();
     const { processor } = machine.guest;
     const stale = processor.vmcb;
-    const { exit } = machine.core;
     expect(injectedAfter(machine, undefined)).toBeUndefined();
     stale.set(Control.ExitIntInfo, 0x340n);
     stale.set(Control.ExitCode, 0x400n);
     stale.set(Control.ExitInfo2, BigInt(PLAIN));
-    exit(processor.run);
+    machine.core.exit(processor.run);
     expect(parseEvent(stale.get(Control.EventInjection))).toBeUndefined();
   });
 });
