@@ -194,6 +194,8 @@ describe.each(MODELS)("%s", (model) => {
   it("calls a guest that did not look after its frames sent, when it was only called for one received", () => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     driver.transmitQueue.setUsedEvent(0);
+    driver.offerBuffers(4);
+    driver.receiveQueue.setUsedEvent(0);
     machine.guest.cli();
     driver.send(frame(100));
     machine.card.wire.inject(frame(100));
