@@ -4,20 +4,35 @@ import { PortHooks } from "./ports";
 /** The machine's I/O ports as the guest sees them. */
 export const portHooks = new PortHooks();
 
-/** Ports that an access of the guest reaches: a device of Sheer's or the machine's own. Widths are 1, 2 or 4 bytes. */
+/**
+ * Ports that an access of the guest reaches: a device of Sheer's or the machine's own. Widths are 1, 2 or 4 bytes. An
+ * access across the border of a hook goes by bytes, as a bus splits it between devices.
+ */
 class GuestPorts {
   read(port: u32, width: u32): u32 {
-    const device = portHooks.find(port);
+    const device = portHooks.findWhole(port, width);
     if (device) return device.read(port, width);
+    if (width > 1 && portHooks.touches(port, width)) return this.readBytes(port, width);
     return width == 4 ? in32(port) : width == 2 ? in16(port) : in8(port);
   }
 
   write(port: u32, width: u32, value: u32): void {
-    const device = portHooks.find(port);
+    const device = portHooks.findWhole(port, width);
     if (device) device.write(port, width, value);
+    else if (width > 1 && portHooks.touches(port, width)) this.writeBytes(port, width, value);
     else if (width == 4) out32(port, value);
     else if (width == 2) out16(port, value);
     else out8(port, value);
+  }
+
+  private readBytes(port: u32, width: u32): u32 {
+    let value: u32 = 0;
+    for (let i: u32 = 0; i < width; i++) value |= this.read((port + i) & 0xffff, 1) << (i << 3);
+    return value;
+  }
+
+  private writeBytes(port: u32, width: u32, value: u32): void {
+    for (let i: u32 = 0; i < width; i++) this.write((port + i) & 0xffff, 1, (value >> (i << 3)) & 0xff);
   }
 }
 

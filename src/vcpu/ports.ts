@@ -53,12 +53,30 @@ export class PortHooks {
     return false;
   }
 
+  /** The device that answers for all ports of an access, or null. */
+  findWhole(port: u32, width: u32): PortDevice | null {
+    const end = port + width;
+    for (let i = 0; i < this.count; i++) {
+      if (port >= unchecked(this.firsts[i]) && end <= unchecked(this.ends[i])) return unchecked(this.devices[i]);
+    }
+    return null;
+  }
+
   /** The device that answers for a port, or null where the port is the machine's. */
   find(port: u32): PortDevice | null {
     for (let i = 0; i < this.count; i++) {
       if (port >= unchecked(this.firsts[i]) && port < unchecked(this.ends[i])) return unchecked(this.devices[i]);
     }
     return null;
+  }
+
+  /** Whether any hook lies among the ports of an access. */
+  touches(port: u32, width: u32): bool {
+    const end = port + width;
+    for (let i = 0; i < this.count; i++) {
+      if (port < unchecked(this.ends[i]) && end > unchecked(this.firsts[i])) return true;
+    }
+    return false;
   }
 
   private interceptRange(first: u32, end: u32, on: bool): void {
