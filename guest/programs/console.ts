@@ -1,4 +1,4 @@
-import { in8, out8 } from "../../src/metal";
+import { in8, out8, pause } from "../../src/metal";
 
 const COM1: u32 = 0x3f8;
 const LINE_STATUS: u32 = 5;
@@ -16,6 +16,6 @@ export function writeNumber(value: u64): void {
 
 function writeCode(code: i32): void {
   if (code == 10) writeCode(13);
-  while (!(in8(COM1 + LINE_STATUS) & TRANSMITTER_EMPTY)) {}
+  while (!(in8(COM1 + LINE_STATUS) & TRANSMITTER_EMPTY)) pause();
   out8(COM1, code);
 }

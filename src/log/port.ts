@@ -8,7 +8,9 @@ class AbsentPorts extends PortDevice {
   read(_port: u32, width: u32): u32 {
     return width == 4 ? 0xffff_ffff : width == 2 ? 0xffff : 0xff;
   }
-  write(_port: u32, _width: u32, _value: u32): void {}
+  write(_port: u32, _width: u32, _value: u32): void {
+    // nothing is there
+  }
 }
 
 /** Keeps the guest off the log's UART. */

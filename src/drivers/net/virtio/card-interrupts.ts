@@ -43,12 +43,11 @@ export class CardInterrupts {
     this.command = command;
     if (messages == this.messages) return false;
     this.messages = messages;
-    const msi = this.msi!;
-    if (messages) {
-      privateVectors.expect();
-      msi.enable(this.address, this.vector);
-    } else {
-      msi.disable();
+    const msi = this.msi;
+    if (messages) privateVectors.expect();
+    if (msi !== null) {
+      if (messages) msi.enable(this.address, this.vector);
+      else msi.disable();
     }
     return true;
   }
@@ -56,6 +55,7 @@ export class CardInterrupts {
   /** No DMA and no interrupts any more. */
   cut(): void {
     this.pci.write16(Header.Command, Command.InterruptDisable);
-    if (this.msi !== null) this.msi!.disable();
+    const msi = this.msi;
+    if (msi !== null) msi.disable();
   }
 }

@@ -33,7 +33,6 @@ const GUEST_COMMANDS: u32 =
   Command.InterruptDisable;
 /** Cache line size and latency timer: kept for the guest, without effect. */
 const TIMER_BITS: u32 = 0x0000_ffff;
-const HEADER_TYPE_BITS: u32 = 0x00ff_0000;
 const MULTIFUNCTION: u32 = 0x0080_0000;
 
 /** The device's face on the PCI bus. */

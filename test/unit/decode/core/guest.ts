@@ -81,8 +81,12 @@ class TestVcpu extends Vcpu {
     this.state.exception = exception;
     this.state.error = error;
   }
-  injectInterrupt(_vector: u32): void {}
-  injectNmi(): void {}
+  injectInterrupt(_vector: u32): void {
+    // no instruction does
+  }
+  injectNmi(): void {
+    // no instruction does
+  }
   private segment(segment: Segment): usize {
     return changetype<usize>(this.state) + SEGMENTS + ((segment as usize) << 4);
   }
