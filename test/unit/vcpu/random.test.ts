@@ -1,0 +1,186 @@
+// A guest that does anything: whatever it does, Sheer does not trap, its block is as it was for the guest, and a well
+// behaved instruction afterwards is answered as before. Every run is the same; a failure names the seed and the action.
+import { expect, test } from "vitest";
+import { APIC_BASE } from "../../../machine/apic.ts";
+import type { Width } from "../../../machine/bits.ts";
+import { Machine } from "../../../machine/machine.ts";
+import { ECAM_BASE } from "../../../machine/pci/bus.ts";
+import { Msr } from "../../../machine/msrs.ts";
+import type { AccessWidth } from "../../../machine/svm/code.ts";
+import { GuestException } from "../../../machine/svm/processor.ts";
+import { Exit, Save } from "../../../machine/svm/vmcb.ts";
+import { random } from "../net/setup.ts";
+import { readCounters } from "./setup.ts";
+
+const ACTIONS = 20_000;
+const CARD = 2 << 3;
+const CARD_MEMORY = 0xc000_0000;
+const CARD_PORTS = 0x6000;
+const MSRS = [...Object.values(Msr), 0x800, 0x830, 0x1234, 0x4000_0000, 0xc000_2000, 0xc001_0118, 0xffff_ffff];
+const PORTS = [0xcf8, 0xcf9, 0xcfa, 0xcfb, 0xcfc, 0xcfd, 0xcfe, 0xcff, 0x3e7, 0x3e8, 0x3ef, 0x3f8, 0x80, 0xffff];
+/** Offsets of what Sheer looks at in the local APIC, and beside. */
+const APIC_REGISTERS = [0x20, 0x80, 0x84, 0xb0, 0x2fc, 0x300, 0x300, 0x304, 0x308, 0x310];
+/** Interrupts to all, to all others, to itself: INIT, SIPI, fixed, NMI. */
+const COMMANDS = [0xc_4500, 0xc_4608, 0x8_8500, 0x4_0041, 0xc_00f0, 0x0_0400];
+const PLAIN = ["invd", "wbinvd", "vmrun", "vmload", "vmsave", "stgi", "clgi", "skinit", "invlpga"] as const;
+/** Whatever the guest does with these three makes a machine that no test can look at. */
+const UNHARMED = new Set<number>([Msr.Efer, Msr.FsBase, Msr.GsBase]);
+
+class WildGuest {
+  readonly machine = new Machine({
+    loadOptions: "sheer.efi log=0x3e8",
+    cards: [{ model: "82574L" }, { model: "82540EM" }],
+    forbidTraps: true,
+  });
+  readonly #below: (limit: number) => number;
+
+  constructor(seed: number) {
+    this.#below = random(seed);
+    expect(this.machine.boot()).toBe(0n);
+    this.machine.clock.advance(5_000_000);
+  }
+
+  #of<T>(choices: readonly T[]): T {
+    return choices[this.#below(choices.length)]!;
+  }
+  #word(): number {
+    return this.#of([0, 1, 0xff, 0x8000_0000, 0xffff_ffff, this.#of(COMMANDS), this.#below(2 ** 32), this.#below(256)]);
+  }
+  #value(): bigint {
+    return (BigInt(this.#word()) << 32n) | BigInt(this.#word());
+  }
+  #width(): Width {
+    return this.#of([1, 2, 4] as const);
+  }
+
+  #port(): number {
+    return this.#of([this.#of(PORTS), CARD_PORTS + this.#below(0x110), this.#below(0x1_0000)]);
+  }
+
+  /** Registers of what Sheer stands before, its block, and places around them. */
+  #address(): number {
+    const { block } = this.machine;
+    const page = this.#of([
+      APIC_BASE,
+      CARD_MEMORY,
+      CARD_MEMORY + 0x2_0000,
+      CARD_MEMORY + 0x4_0000,
+      ECAM_BASE + (CARD << 12),
+      ECAM_BASE,
+      block.base,
+      block.base + 0x1000 * this.#below(block.size / 0x1000),
+    ]);
+    return page + this.#of([this.#below(0x1000), 4 * this.#below(64), 0xff8 + this.#below(16)]);
+  }
+
+  readonly #actions: readonly [string, () => void][] = [
+    ["in", () => this.machine.guest.in(this.#port(), this.#width())],
+    ["out", () => this.machine.guest.out(this.#port(), this.#width(), this.#word())],
+    ["configuration by ports", () => this.#configure()],
+    ["read", () => this.machine.guest.read(this.#address(), this.#of([1, 2, 4, 8] as const))],
+    ["write", () => this.machine.guest.write(this.#address(), this.#of<AccessWidth>([1, 2, 4, 8]), this.#value())],
+    ["local APIC", () => this.machine.guest.write32(APIC_BASE + this.#of(APIC_REGISTERS), this.#word())],
+    ["rdmsr", () => this.machine.guest.rdmsr(this.#of([...MSRS, this.#word()]))],
+    ["wrmsr", () => this.#writeMsr()],
+    ["cpuid", () => this.machine.guest.cpuid(this.#of([0, 1, 7, 0xd, 0x4000_0000, this.#word()]), this.#word())],
+    ["vmmcall", () => this.#call()],
+    ["plain", () => this.machine.guest.plain(this.#of(PLAIN))],
+    ["garbage", () => this.#garbage()],
+    ["exit", () => this.#interruptedExit()],
+  ];
+
+  #configure(): void {
+    const { guest } = this.machine;
+    const fn = this.#of([CARD, CARD, 3 << 3, 0, this.#below(0x1_0000)]);
+    guest.out(0xcf8, 4, (0x8000_0000 | (fn << 8) | (this.#below(64) << 2)) >>> 0);
+    const port = 0xcfc + this.#below(4);
+    if (this.#below(2)) guest.out(port, this.#width(), this.#word());
+    else guest.in(port, this.#width());
+  }
+
+  #writeMsr(): void {
+    const index = this.#of([...MSRS, this.#word()]);
+    if (!UNHARMED.has(index)) this.machine.guest.wrmsr(index, this.#value());
+  }
+
+  #call(): void {
+    const number = BigInt(this.#of([0x5348_0000, 0x5348_0001, 0x5348_0002, 0x5348_0003, this.#word()]));
+    this.machine.guest.vmmcall({ 0: number, 3: this.#of([BigInt(this.#below(64)), this.#value()]) });
+  }
+
+  /** Any bytes, at an instruction that touched a page of Sheer's. */
+  #garbage(): void {
+    const { guest } = this.machine;
+    const { processor } = guest;
+    const prefixes = Array.from({ length: this.#below(4) }, () => this.#of([0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48, 0x2e]));
+    const bytes = [...prefixes, ...Array.from({ length: 15 }, () => this.#below(256))].slice(0, 15);
+    const address = this.#address();
+    processor.memory.writeBytes(guest.code, bytes);
+    processor.rip = BigInt(guest.code);
+    for (const register of [0, 1, 2, 3, 5, 6, 7]) processor.setGpr(register, BigInt(address));
+    if (this.#below(2)) processor.setGpr(1, BigInt(this.#below(9)));
+    processor.exit(Exit.NestedPageFault, { info1: (1n << 32n) | BigInt(this.#of([4, 6, 7, 0x14])), info2: address });
+    processor.settle();
+  }
+
+  #interruptedExit(): void {
+    const { processor } = this.machine.guest;
+    const vector = this.#below(256);
+    const type = this.#of([0, 2, 3, 4]);
+    const code = this.#of([Exit.NestedPageFault, Exit.Intr, 0x63, 0x7a, 0xff, 0x401]);
+    processor.interruptsEnabled = true;
+    processor.exit(code, { info2: this.#address(), interrupted: { type, vector, error: undefined } });
+    processor.settle();
+    processor.interruptsEnabled = false;
+  }
+
+  /** One action; what it was. */
+  act(): string {
+    const [name, action] = this.#of(this.#actions);
+    const { processor } = this.machine.guest;
+    const state = [Save.Cr0, Save.Cr3, Save.Cr4, Save.Efer, Save.Rflags, Save.Rsp].map((at): [number, bigint] => [
+      at,
+      processor.vmcb.get(at),
+    ]);
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof GuestException)) throw new Error(name, { cause: error });
+    }
+    // The next action starts afresh: the guest's operating system has ended the program that did this.
+    processor.shadow = false;
+    processor.takeInjection();
+    for (const [at, value] of state) processor.vmcb.set(at, value);
+    return name;
+  }
+}
+
+test.each([1, 2])("a guest that does anything harms nobody but itself (seed %i)", (seed) => {
+  const wild = new WildGuest(seed);
+  const { machine } = wild;
+  const { guest, block } = machine;
+  const hostSave = machine.msrs.read(Msr.VmHsavePa);
+  const done = new Map<string, number>();
+  for (let i = 0; i < ACTIONS; i++) {
+    const name = wild.act();
+    done.set(name, (done.get(name) ?? 0) + 1);
+  }
+  expect(done.size).toBe(13);
+  expect(guest.processor.traps).toEqual([]);
+  expect(guest.read(block.base + 0x2000, 8)).toBe(0n);
+  const [, ...signature] = guest.cpuid(0x4000_0000);
+  expect(Buffer.from(Uint32Array.from(signature).buffer).toString()).toBe("SheerSheerSh");
+  const counters = readCounters(machine);
+  expect(counters.get("traps")).toBe(0n);
+  for (const name of ["exits.port", "exits.nested-page-fault", "exits.vmmcall", "block.writes-dropped"])
+    expect(counters.get(name)).toBeGreaterThan(100n);
+  // No other processor was reset, and what Sheer's own processor runs on is as it was.
+  expect(machine.apic.sent.filter(({ delivery }) => delivery === 5 || delivery === 6)).toEqual([]);
+  expect(machine.apic.sent.length).toBeGreaterThan(10);
+  expect(machine.msrs.read(Msr.VmHsavePa)).toBe(hostSave);
+  expect(machine.msrs.read(Msr.ApicBase)).toBe(0xfee0_0900n);
+  // The log has Sheer's lines only, and was not flooded.
+  const lines = machine.log().trimEnd().split("\r\n");
+  expect(lines.filter((line) => !line.startsWith("sheer: "))).toEqual([]);
+  expect(lines.length).toBeLessThan(200);
+});
