@@ -212,6 +212,13 @@ export class Guest {
       physWrite16: (a: bigint, v: number) => there(a, 2) && view.setUint16(Number(a), v, true),
       physWrite32: (a: bigint, v: number) => there(a, 4) && view.setUint32(Number(a), v, true),
       physWrite64: (a: bigint, v: bigint) => there(a, 8) && view.setBigUint64(Number(a), v, true),
+      // no device decodes any port
+      in8: () => 0xff,
+      in16: () => 0xffff,
+      in32: () => 0xffff_ffff,
+      out8: () => undefined,
+      out16: () => undefined,
+      out32: () => undefined,
     };
   }
 
