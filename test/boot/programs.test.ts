@@ -34,10 +34,11 @@ test("the gate to the firmware keeps the stack aligned and passes 0 to 7 argumen
 test("the guest learns nothing from Sheer's block, changes nothing in it, and has no AMD-V", async () => {
   const program = await buildProgramOf("guest/programs/isolation.ts");
   const machine = await boot(sheer(), { kind: "efi", program, arguments: "" });
-  await machine.waitFor(machine.console, /^@@ isolation-done/m, seconds);
+  await machine.waitFor(machine.console, /^@@ isolation-done \d+\n/m, seconds);
   const found = verdicts(machine);
   expect(Object.keys(found).length).toBe(12);
   expect(Object.entries(found).filter(([, verdict]) => verdict !== "ok")).toEqual([]);
+  await machine.waitFor(machine.log, /the guest goes on/, seconds);
   const block = /block 0x([0-9a-f]+) to/.exec(machine.log.text)?.[1] ?? "";
   const megabytes = /@@ isolation-done (\d+)/.exec(machine.console.text)?.[1] ?? "";
   expect(Number(megabytes)).toBe(parseInt(block, 16) / 2 ** 20);
@@ -50,6 +51,7 @@ test("a trap of the hypervisor is reported by the function's name in the log and
   medium.files["trapper.efi"] = { copyOf: program };
   const machine = await bootFrom(medium);
   await machine.waitFor(machine.console, /^@@ done/m, seconds);
+  await machine.waitFor(machine.log, /(error: trap [^\n]*\n[^]*){5}/, seconds);
   expect(machine.console.text.match(/@@ survived \d/g)).toHaveLength(5);
   const traps = machine.log.text.match(/error: trap .*/g) ?? [];
   expect(traps).toHaveLength(5);
