@@ -4,7 +4,6 @@ import { takePages } from "../../src/memory/frames";
 /** A page of machine code, written byte by byte and called in the firmware's context: what TypeScript cannot say. */
 export class Code {
   private readonly page: usize = takePages(1);
-  private readonly args: usize = takePages(1);
   private length: usize = 0;
 
   /** Appends up to eight bytes, first byte first as they are read: `bytes(0x0fa2, 2)` is CPUID. */
@@ -30,13 +29,8 @@ export class Code {
     return physOf(this.page);
   }
 
-  argument(index: u32, value: u64): Code {
-    store<u64>(this.args + ((index as usize) << 3), value);
-    return this;
-  }
-
-  /** Calls it with `count` arguments set before; returns RAX. */
-  call(count: u32 = 0): u64 {
-    return firmwareCall(physOf(this.page), this.args, count);
+  /** Calls it without arguments; returns RAX. */
+  call(): u64 {
+    return firmwareCall(this.address(), this.page, 0);
   }
 }

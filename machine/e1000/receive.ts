@@ -1,9 +1,9 @@
 // Receiving: 8254x manual, 3.2; 82574 data sheet, 7.1. Both descriptor formats, one queue, frames over several buffers.
-import type { Timer } from "../clock.ts";
+import { DelayedInterrupt } from "./delay.ts";
 import { accepts } from "./filter.ts";
 import { checkIpv4, crc32, get16, sum } from "./frames.ts";
 import { Ctrl, Icr, Rctl, Reg, RFCTL_EXTENDED_STATUS, Rxcsum, RxError, RxStatus } from "./registers.ts";
-import { type CardState, TIMER_UNIT } from "./state.ts";
+import type { CardState } from "./state.ts";
 import { Counter } from "./statistics.ts";
 
 const DESCRIPTOR = 16;
@@ -23,15 +23,15 @@ interface Verdict {
 
 export class Receiver {
   readonly #card: CardState;
-  #delayed: Timer | undefined;
-  #deadline: Timer | undefined;
+  readonly #delayed: DelayedInterrupt;
 
   constructor(card: CardState) {
     this.#card = card;
+    this.#delayed = new DelayedInterrupt(card, Icr.Rxt0 | Icr.Rxq0, Reg.RDTR, Reg.RADV);
   }
 
   reset(): void {
-    this.#cancelTimers();
+    this.#delayed.cancel();
   }
 
   /** A frame without FCS arrives; false if the card does not take it. */
@@ -57,7 +57,7 @@ export class Receiver {
 
   /** RDTR.FPD: the delay timer expires now. */
   flush(): void {
-    if (this.#delayed || this.#deadline) this.#expire();
+    this.#delayed.flush();
   }
 
   #fits(frame: Uint8Array): boolean {
@@ -163,29 +163,10 @@ export class Receiver {
 
   /** RXT0 at once or after RDTR, at the latest after RADV; RXDMT0 when few descriptors are left. */
   #interrupt(): void {
-    const { registers, interrupts, clock } = this.#card;
+    const { registers, interrupts } = this.#card;
     const threshold = this.#count() >> (1 + ((registers.get(Reg.RCTL) >>> 8) & 3));
     if (this.#free() <= threshold) interrupts.raise(Icr.Rxdmt0);
-    const delay = registers.get(Reg.RDTR) & 0xffff;
-    const limit = registers.get(Reg.RADV) & 0xffff;
-    if (!delay) {
-      interrupts.raise(Icr.Rxt0 | Icr.Rxq0);
-      return;
-    }
-    clock.cancel(this.#delayed);
-    this.#delayed = clock.after(delay * TIMER_UNIT, () => this.#expire());
-    if (limit) this.#deadline ??= clock.after(limit * TIMER_UNIT, () => this.#expire());
-  }
-
-  #expire(): void {
-    this.#cancelTimers();
-    this.#card.interrupts.raise(Icr.Rxt0 | Icr.Rxq0);
-  }
-
-  #cancelTimers(): void {
-    this.#card.clock.cancel(this.#delayed);
-    this.#card.clock.cancel(this.#deadline);
-    this.#delayed = this.#deadline = undefined;
+    this.#delayed.request();
   }
 }
 

@@ -1,9 +1,9 @@
 // Transmitting: 8254x manual, 3.3 to 3.5; 82574 data sheet, 7.2. Legacy, context and data descriptors, one queue.
-import type { Timer } from "../clock.ts";
+import { DelayedInterrupt } from "./delay.ts";
 import { put16 } from "./frames.ts";
 import { type Context, insertChecksum, insertChecksums, parseContext, segment } from "./offload.ts";
 import { Icr, Reg, Tctl, TxCommand } from "./registers.ts";
-import { type CardState, TIMER_UNIT } from "./state.ts";
+import type { CardState } from "./state.ts";
 import { Counter } from "./statistics.ts";
 import { MINIMUM } from "./wire.ts";
 
@@ -29,16 +29,16 @@ export class Transmitter {
   readonly #card: CardState;
   #context: Context = parseContext(new DataView(new ArrayBuffer(DESCRIPTOR)));
   #packet: Packet | undefined;
-  #delayed: Timer | undefined;
-  #deadline: Timer | undefined;
+  readonly #delayed: DelayedInterrupt;
 
   constructor(card: CardState) {
     this.#card = card;
+    this.#delayed = new DelayedInterrupt(card, Icr.Txdw | Icr.Txq0, Reg.TIDV, Reg.TADV);
   }
 
   reset(): void {
     this.#packet = undefined;
-    this.#cancelTimers();
+    this.#delayed.cancel();
   }
 
   /** Carries out the descriptors from head up to tail. */
@@ -139,28 +139,9 @@ export class Transmitter {
   }
 
   #report(address: number, descriptor: DataView, command: number): void {
-    const { pci, faults, interrupts, registers, clock } = this.#card;
+    const { pci, faults } = this.#card;
     if (!faults.dropTransmitWriteBack) pci.dmaWrite(address + 12, [descriptor.getUint8(12) | DONE]);
-    const delay = registers.get(Reg.TIDV) & 0xffff;
-    const limit = registers.get(Reg.TADV) & 0xffff;
-    if (!(command & TxCommand.InterruptDelay) || !delay) {
-      interrupts.raise(Icr.Txdw | Icr.Txq0);
-      return;
-    }
-    clock.cancel(this.#delayed);
-    this.#delayed = clock.after(delay * TIMER_UNIT, () => this.#expire());
-    if (limit) this.#deadline ??= clock.after(limit * TIMER_UNIT, () => this.#expire());
-  }
-
-  #expire(): void {
-    this.#cancelTimers();
-    this.#card.interrupts.raise(Icr.Txdw | Icr.Txq0);
-  }
-
-  #cancelTimers(): void {
-    this.#card.clock.cancel(this.#delayed);
-    this.#card.clock.cancel(this.#deadline);
-    this.#delayed = this.#deadline = undefined;
+    this.#delayed.request((command & TxCommand.InterruptDelay) !== 0);
   }
 }
 

@@ -25,7 +25,6 @@ const enum BootServices {
   HandleProtocol = 152,
   DisconnectController = 272,
   LocateHandleBuffer = 312,
-  LocateProtocol = 320,
 }
 const OUTPUT_STRING: u64 = 8;
 const BY_PROTOCOL: u64 = 2;
@@ -88,12 +87,6 @@ class Firmware {
       physOf(protocol),
       physOf(this.out),
     );
-    return status == Status.SUCCESS ? load<u64>(this.out) : 0;
-  }
-
-  /** The first interface of a protocol on any handle, or 0. */
-  anyProtocol(protocol: usize): u64 {
-    const status = this.call(this.bootServices(), BootServices.LocateProtocol, physOf(protocol), 0, physOf(this.out));
     return status == Status.SUCCESS ? load<u64>(this.out) : 0;
   }
 

@@ -126,10 +126,6 @@ export class Vmcb {
   set tlbControl(v: u8) {
     store<u8>(this.at, v, 0x05c);
   }
-  /** V_IRQ, V_INTR_MASKING and the vector (AMD APM 2, 15.21). */
-  set interruptControl(v: u64) {
-    store<u64>(this.at, v, 0x060);
-  }
   /** Bit 0: the guest is in the shadow of STI or MOV SS. */
   get interruptShadow(): u64 {
     return load<u64>(this.at, 0x068);
