@@ -10,6 +10,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
+          setupFiles: ["test/unit/equality.ts"],
           pool: "threads",
           isolate: false,
           maxWorkers: "100%",

@@ -19,7 +19,7 @@ interface Range {
 
 const PAGE = 4096;
 /** RAM comes in pieces of this size, each made when it is first touched: most tests use little of it. */
-const CHUNK_BITS = 20;
+const CHUNK_BITS = 16;
 const CHUNK = 1 << CHUNK_BITS;
 const enum Kind {
   None,
@@ -136,11 +136,10 @@ export class PhysicalMemory {
   }
 
   writeBytes(address: number, bytes: ArrayLike<number>): void {
+    const source = Uint8Array.from(bytes);
     this.#pieces(address, bytes.length, (at, piece, ram) => {
-      for (let i = 0; i < piece; i++) {
-        if (ram) ram[i] = bytes[at + i]!;
-        else this.write8(address + at + i, bytes[at + i]!);
-      }
+      if (ram) ram.set(source.subarray(at, at + piece));
+      else for (let i = at; i < at + piece; i++) this.write8(address + i, source[i]!);
     });
   }
 

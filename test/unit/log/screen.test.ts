@@ -14,9 +14,13 @@ function start(...displays: Display[]): Machine {
   expect(machine.boot()).toBe(0n);
   for (const display of displays) {
     const base = display.base ?? FRAMEBUFFER;
-    for (let at = 0; at < framebufferBytes(display); at += 4) machine.memory.write32(base + at, GUEST_PIXEL);
+    machine.memory.writeBytes(base, new Uint8Array(guestPixels(display).buffer));
   }
   return machine;
+}
+
+function guestPixels(display: Display): Uint32Array {
+  return new Uint32Array(framebufferBytes(display) / 4).fill(GUEST_PIXEL);
 }
 
 /** Red, green and blue as the screen shows them. */
@@ -36,8 +40,8 @@ function shown(machine: Machine, display: Display): string[] {
 /** Whether nothing was drawn anywhere in the framebuffer. */
 function untouched({ memory }: Machine, display: Display): boolean {
   const base = display.base ?? FRAMEBUFFER;
-  for (let at = 0; at < framebufferBytes(display); at += 4) if (memory.read32(base + at) !== GUEST_PIXEL) return false;
-  return true;
+  const bytes = memory.readBytes(base, framebufferBytes(display));
+  return new Uint32Array(bytes.buffer).every((pixel) => pixel === GUEST_PIXEL);
 }
 
 /** The reports that the log has. */
