@@ -8,7 +8,7 @@ import { makeRow, type Row } from "./row.ts";
 
 export interface BenchResult {
   rows: Row[];
-  /** Exits from power-on to Linux with DHCP and ping done, by reason. */
+  /** Exits from the UEFI shell to Linux with DHCP and ping done, by reason. */
   exits: Record<string, number>;
 }
 
@@ -28,7 +28,7 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
     rows: [
       ...instructions,
       ...networkRows(bare, withSheer),
-      makeRow("exits, from power-on to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
+      makeRow("exits, from the UEFI shell to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
       makeRow("sheer.efi", "bytes", undefined, (await stat(sheer.efi)).size, { atMost: 512 * 1024 }),
       makeRow("core.wasm", "bytes", undefined, (await stat(coreWasm)).size),
     ],
