@@ -23,6 +23,7 @@ export function fillBootInfo(
     ...[firmware.imageHandle, firmware.systemTable, block.base, block.size, stack].map(BigInt),
     ...preserved,
     ...[RFLAGS, CR0, BigInt(context.cr3), CR4, msrs.read(Msr.Efer)],
+    ...[msrs.read(Msr.FsBase), msrs.read(Msr.GsBase)],
     ...[context.gdtBase, context.idtBase].map(BigInt),
   ];
   words.forEach((word, i) => linear.setBigUint64(BOOT_INFO + 8 * i, word, true));

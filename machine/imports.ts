@@ -12,7 +12,24 @@ const WINDOW_NMI = 1 << 9;
 
 const address = (value: bigint): number => Number(BigInt.asUintN(64, value));
 
-function memoryImports({ memory }: Machine, linearBase: () => number): Record<string, unknown> {
+/** Processors of the simulated machine take turns: each access is whole. */
+export function atomicImports(linear: () => DataView): Record<string, unknown> {
+  const change = (pointer: number, changed: (old: number) => number): number => {
+    const old = linear().getUint32(pointer >>> 0, true);
+    linear().setUint32(pointer >>> 0, changed(old) >>> 0, true);
+    return old;
+  };
+  return {
+    atomicLoad32: (pointer: number) => linear().getUint32(pointer >>> 0, true),
+    atomicStore32: (pointer: number, value: number) => linear().setUint32(pointer >>> 0, value >>> 0, true),
+    atomicAdd32: (pointer: number, value: number) => change(pointer, (old) => old + value),
+    atomicExchange32: (pointer: number, value: number) => change(pointer, () => value),
+    atomicCompareExchange32: (pointer: number, expected: number, value: number) =>
+      change(pointer, (old) => (old === expected >>> 0 ? value : old)),
+  };
+}
+
+function memoryImports({ memory }: Machine, linear: () => DataView, linearBase: () => number): Record<string, unknown> {
   return {
     physRead8: (at: bigint) => memory.read8(address(at)),
     physRead16: (at: bigint) => memory.read16(address(at)),
@@ -32,6 +49,7 @@ function memoryImports({ memory }: Machine, linearBase: () => number): Record<st
     },
     physOf: (pointer: number) => BigInt(linearBase() + (pointer >>> 0)),
     fence: () => undefined,
+    ...atomicImports(linear),
   };
 }
 
@@ -71,6 +89,10 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
     },
     readCr2: () => 0n,
     wbinvd: () => machine.cacheWriteBacks++,
+    thisProcessor: () => 0,
+    processorEntry: () => 0n,
+    processorStack: () => 0n,
+    clearBreakpoints: () => undefined,
     pause: () => clock.advance(Cost.Pause),
     halt: () => {
       throw new Halted();
@@ -91,7 +113,7 @@ export function metalImports(
   linearBase: () => number,
 ): Record<string, unknown> {
   return {
-    ...memoryImports(machine, linearBase),
+    ...memoryImports(machine, linear, linearBase),
     ...portImports(machine),
     ...processorImports(machine, linear),
     firmwareCall: (target: bigint, args: number, count: number) => {

@@ -2,16 +2,9 @@
 #pragma once
 #include "types.h"
 #include "firmware.h"
+#include "processors.h"
 
-struct __attribute__((packed)) tss { u32 reserved0; u64 rsp[3], reserved1, ist[7], reserved2; u16 reserved3, iopb; };
-static struct tss tss;
-static u64 gdt[5] = {0, 0x00af9b000000ffffull, 0x00cf93000000ffffull};
 static u64 idt[256][2];
-
-/* Stacks, lowest first, each above an unmapped page; the pages are taken when the page tables are built. */
-enum { MAIN_STACK, DOUBLE_FAULT_STACK, NMI_STACK, PAGE_FAULT_STACK, STACKS_COUNT };
-#define STACK_PAGES 15ull /* and one that is not present */
-#define STACK_TOP(n) (STACKS + ((n) + 1) * 16 * PAGE)
 
 struct interrupt_frame {
   u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
@@ -41,27 +34,38 @@ static __attribute__((naked, used)) void vector_code(void) {
 /* The bits that openInterruptWindow returns: see InterruptWindow in src/vcpu/svm. */
 #define WINDOW_EXTERNAL 0x100u
 #define WINDOW_NMI 0x200u
-static volatile u32 window_result;
 
 static void set_gate(u32 vector, u64 handler, u64 ist) {
   idt[vector][0] = (handler & 0xffff) | (u64)CODE_SELECTOR << 16 | ist << 32 | 0x8e00ull << 32 | (handler >> 16 & 0xffff) << 48;
   idt[vector][1] = handler >> 32;
 }
 
-static void set_descriptors(void) {
-  u64 base = (u64)&tss;
-  gdt[3] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
-  gdt[4] = base >> 32;
-  tss.iopb = sizeof tss;
-  tss.ist[0] = STACK_TOP(DOUBLE_FAULT_STACK);
-  tss.ist[1] = STACK_TOP(NMI_STACK);
-  tss.ist[2] = STACK_TOP(PAGE_FAULT_STACK);
-  for (u32 v = 0; v < 256; v++) set_gate(v, (u64)vector_stubs + v * 32, 0);
-  gate.our_gdt = (struct table){sizeof gdt - 1, (u64)gdt};
-  gate.our_idt = (struct table){sizeof idt - 1, (u64)idt};
+/* The tables of one processor, and where GS leads on it. */
+static void set_processor(u64 index) {
+  struct processor *p = &processors[index];
+  u64 base = (u64)&p->tss;
+  p->self = p;
+  p->index = index;
+  p->gdt[1] = 0x00af9b000000ffffull;
+  p->gdt[2] = 0x00cf93000000ffffull;
+  p->gdt[3] = (sizeof p->tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+  p->gdt[4] = base >> 32;
+  p->tss.iopb = sizeof p->tss;
+  p->tss.ist[0] = STACK_TOP(index, DOUBLE_FAULT_STACK);
+  p->tss.ist[1] = STACK_TOP(index, NMI_STACK);
+  p->tss.ist[2] = STACK_TOP(index, PAGE_FAULT_STACK);
 }
 
-/* Gives #DF, NMI and #PF stacks of their own: once the firmware is not called any more. */
+/* The interrupt table, and the boot processor's other tables. */
+static void set_descriptors(void) {
+  set_processor(0);
+  for (u32 v = 0; v < 256; v++) set_gate(v, (u64)vector_stubs + v * 32, 0);
+  gate.our_gdt = (struct table){sizeof processors[0].gdt - 1, (u64)processors[0].gdt};
+  gate.our_idt = (struct table){sizeof idt - 1, (u64)idt};
+  gate.our_gs_base = (u64)&processors[0];
+}
+
+/* Gives #DF, NMI and #PF stacks of their own: once the firmware is not called any more. The gates are all processors'. */
 static void use_own_stacks(void) {
   set_gate(8, (u64)vector_stubs + 8 * 32, 1);
   set_gate(2, (u64)vector_stubs + 2 * 32, 2);

@@ -9,6 +9,7 @@ struct gate {
   u64 to_physical;    /* added to an address in the image gives its physical address */
   u64 firmware_cr3, our_cr3, firmware_rsp, our_rsp, firmware_rflags;
   struct table firmware_gdt, firmware_idt, our_gdt, our_idt;
+  u64 our_gs_base;    /* where GS leads on the boot processor */
   u16 firmware_cs, firmware_ss, firmware_ds, firmware_es, firmware_fs, firmware_gs;
 } gate;
 extern u8 gate_begin[], gate_end[];
@@ -63,17 +64,28 @@ static __attribute__((naked, used)) void gate_code(void) {
     "mov " FIELD(firmware_fs) ",%%fs; mov " FIELD(firmware_gs) ",%%gs\n"
     "jmp *%%rdx\n"
 
-    /* Our GDT, IDT and segments; spoils rax. The task register stays the firmware's until the guest runs: it cannot be
+    /* Our GDT, IDT and segments on the boot processor; spoils rax, rcx, rdx. The task register stays the firmware's until the guest runs: it cannot be
      * given back, since LTR takes no null selector, which is what most firmware has. */
     ".globl load_tables\n"
     "load_tables: lgdt " FIELD(our_gdt) "; lidt " FIELD(our_idt) "\n"
     "pushq %[cs]; lea 5f(%%rip),%%rax; push %%rax; lretq\n"
-    "5: mov %[ds],%%eax; mov %%eax,%%ss; mov %%eax,%%ds; mov %%eax,%%es; xor %%eax,%%eax; mov %%eax,%%fs; mov %%eax,%%gs; ret\n"
+    "5: mov %[ds],%%eax; mov %%eax,%%ss; mov %%eax,%%ds; mov %%eax,%%es; xor %%eax,%%eax; mov %%eax,%%fs; mov %%eax,%%gs\n"
+    "mov $0xc0000101,%%ecx; mov " FIELD(our_gs_base) ",%%rax; mov %%rax,%%rdx; shr $32,%%rdx; wrmsr; ret\n"
+
+    /* The procedure that each other processor is told by the firmware to run; rcx is the physical address of its
+     * ProcessorStart block (src/vcpu/processors.ts), whose stack and context it fills in as far as a later hand cannot. */
+    ".globl processor_entry\n"
+    "processor_entry: mov %%rsp,0x18(%%rcx); mov %%rbx,0x20(%%rcx); mov %%rbp,0x28(%%rcx); mov %%rsi,0x30(%%rcx); mov %%rdi,0x38(%%rcx)\n"
+    "mov %%r12,0x40(%%rcx); mov %%r13,0x48(%%rcx); mov %%r14,0x50(%%rcx); mov %%r15,0x58(%%rcx); pushfq; popq 0x60(%%rcx); cli\n"
+    "mov %%cr3,%%rax; mov %%rax,0x70(%%rcx)\n"
+    "mov %%rcx,%%rbx; mov $0xc0000080,%%ecx; rdmsr; mov %%eax,0x80(%%rbx); bts $11,%%eax; wrmsr; mov %%rbx,%%rcx\n" /* NXE */
+    "mov " FIELD(our_cr3) ",%%rax; mov 0x08(%%rcx),%%rsp; lea start_processor(%%rip),%%rdx; sub " FIELD(to_physical) ",%%rdx\n"
+    "mov %%rax,%%cr3; sub $40,%%rsp; jmp *%%rdx\n"
     "gate_end:\n"
     :: FIELD_OPERAND(to_physical), FIELD_OPERAND(firmware_cr3), FIELD_OPERAND(our_cr3), FIELD_OPERAND(firmware_rsp),
        FIELD_OPERAND(our_rsp), FIELD_OPERAND(firmware_rflags), FIELD_OPERAND(firmware_gdt), FIELD_OPERAND(firmware_idt),
        FIELD_OPERAND(our_gdt), FIELD_OPERAND(our_idt), FIELD_OPERAND(firmware_cs), FIELD_OPERAND(firmware_ss),
-       FIELD_OPERAND(firmware_ds), FIELD_OPERAND(firmware_es), FIELD_OPERAND(firmware_fs), FIELD_OPERAND(firmware_gs),
+       FIELD_OPERAND(our_gs_base), FIELD_OPERAND(firmware_ds), FIELD_OPERAND(firmware_es), FIELD_OPERAND(firmware_fs), FIELD_OPERAND(firmware_gs),
        [cs] "i"(CODE_SELECTOR), [ds] "i"(DATA_SELECTOR));
 }
 void load_tables(void);

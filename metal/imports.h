@@ -24,6 +24,15 @@ IMPORT void w2c_metal_physCopy(M, u64 to, u64 from, u64 length) {
 IMPORT u64 w2c_metal_physOf(M, u32 pointer) { return linear_physical + pointer; }
 IMPORT void w2c_metal_fence(M) { __asm__ volatile("mfence" ::: "memory"); }
 
+IMPORT u32 w2c_metal_atomicLoad32(M, u32 p) { return __atomic_load_n((u32 *)(u64)p, __ATOMIC_SEQ_CST); }
+IMPORT void w2c_metal_atomicStore32(M, u32 p, u32 v) { __atomic_store_n((u32 *)(u64)p, v, __ATOMIC_SEQ_CST); }
+IMPORT u32 w2c_metal_atomicAdd32(M, u32 p, u32 v) { return __atomic_fetch_add((u32 *)(u64)p, v, __ATOMIC_SEQ_CST); }
+IMPORT u32 w2c_metal_atomicExchange32(M, u32 p, u32 v) { return __atomic_exchange_n((u32 *)(u64)p, v, __ATOMIC_SEQ_CST); }
+IMPORT u32 w2c_metal_atomicCompareExchange32(M, u32 p, u32 expected, u32 v) {
+  __atomic_compare_exchange_n((u32 *)(u64)p, &expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return expected;
+}
+
 IMPORT u32 w2c_metal_in8(M, u32 p) { u8 v; __asm__ volatile("inb %w1,%0" : "=a"(v) : "Nd"((u16)p)); return v; }
 IMPORT u32 w2c_metal_in16(M, u32 p) { u16 v; __asm__ volatile("inw %w1,%0" : "=a"(v) : "Nd"((u16)p)); return v; }
 IMPORT u32 w2c_metal_in32(M, u32 p) { u32 v; __asm__ volatile("inl %w1,%0" : "=a"(v) : "Nd"((u16)p)); return v; }
@@ -46,5 +55,8 @@ IMPORT void w2c_metal_cpuid(M, u32 leaf, u32 subleaf, u32 result) {
 IMPORT u64 w2c_metal_readTsc(M) { u32 lo, hi; __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)); return (u64)hi << 32 | lo; }
 IMPORT u64 w2c_metal_readCr2(M) { u64 v; __asm__ volatile("mov %%cr2,%0" : "=r"(v)); return v; }
 IMPORT void w2c_metal_wbinvd(M) { __asm__ volatile("wbinvd" ::: "memory"); }
+IMPORT void w2c_metal_clearBreakpoints(M) {
+  __asm__ volatile("mov %0,%%dr0; mov %0,%%dr1; mov %0,%%dr2; mov %0,%%dr3" :: "r"(0ull));
+}
 IMPORT void w2c_metal_pause(M) { __asm__ volatile("pause"); }
 IMPORT void w2c_metal_halt(M) { stop(); }

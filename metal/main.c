@@ -4,6 +4,7 @@
 #include "imports.h"
 #include "firmware.h"
 #include "paging.h"
+#include "processors.h"
 #include "descriptors.h"
 #include "names.h"
 #include "svm.h"
@@ -30,13 +31,17 @@ static void use_own_cr4(void) {
   __asm__ volatile("mov %0,%%cr4" :: "r"(cr4));
 }
 
-static u64 guest_run; /* the GuestRun block, once the guest runs */
 static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
-  guest_run = run;
+  struct processor *p = this_processor();
+  p->run = run;
   use_own_stacks();
   use_own_cr4();
-  svm_loop(run, STACK_TOP(MAIN_STACK));
+  svm_loop(run, STACK_TOP(p->index, MAIN_STACK));
 }
+IMPORT u32 w2c_metal_thisProcessor(M) { return this_processor()->index; }
+extern u8 processor_entry[];
+IMPORT u64 w2c_metal_processorEntry(M) { return (u64)processor_entry + gate.to_physical; }
+IMPORT u64 w2c_metal_processorStack(M, u32 index) { return STACK_TOP((u64)index, MAIN_STACK); }
 IMPORT void w2c_metal_coreHash(M, u32 buffer) { __builtin_memcpy((void *)(u64)buffer, CORE_SHA256, 64); }
 IMPORT u32 w2c_metal_functionName(M, u64 address, u32 buffer, u32 capacity) {
   return function_name(address - IMAGE, (char *)(u64)buffer, capacity);
@@ -62,24 +67,23 @@ __attribute__((used)) w2c_core core;
 
 /* ---- Traps of the hypervisor itself ---- */
 
-static u64 trap_kind, trap_address;
-static bool in_trap;
-
 /* On the main stack, afresh: reports, then rejoins the guest if it has run and the core says so, else the firmware. */
 static __attribute__((used, noreturn)) void recover(void) {
-  bool go_on = w2c_core_trap(&core, (u32)trap_kind, trap_address);
-  if (!guest_run) depart(EFI_ABORTED);
-  if (!go_on) stop();
-  in_trap = false;
-  svm_loop(guest_run, STACK_TOP(MAIN_STACK));
+  struct processor *p = this_processor();
+  bool go_on = w2c_core_trap(&core, (u32)p->trap_kind, p->trap_address);
+  if (!p->run && p->index == 0) depart(EFI_ABORTED);
+  if (!go_on || !p->run) stop();
+  p->in_trap = false;
+  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK));
 }
 
 static __attribute__((noreturn)) void trap(u64 kind, u64 address) {
-  if (in_trap) stop(); /* a trap while one is reported: nothing is left to trust */
-  in_trap = true;
-  trap_kind = kind;
-  trap_address = address;
-  __asm__ volatile("mov %0,%%rsp; sub $32,%%rsp; call recover" :: "r"(STACK_TOP(MAIN_STACK)) : "memory");
+  struct processor *p = this_processor();
+  if (p->in_trap) stop(); /* a trap while one is reported: nothing is left to trust */
+  p->in_trap = true;
+  p->trap_kind = kind;
+  p->trap_address = address;
+  __asm__ volatile("mov %0,%%rsp; sub $32,%%rsp; call recover" :: "r"(STACK_TOP(p->index, MAIN_STACK)) : "memory");
   __builtin_unreachable();
 }
 
@@ -88,9 +92,14 @@ __attribute__((noreturn, cold, noinline)) void wasm_rt_trap(wasm_rt_trap_t t) {
 }
 
 void on_vector(struct interrupt_frame *f) {
-  if (f->vector == 2) { window_result |= WINDOW_NMI; return; }
+  struct processor *p = this_processor();
+  if (f->vector == 2) {
+    p->window_result |= WINDOW_NMI;
+    if (f->rip == (u64)nmi_wait) f->rip = (u64)nmi_waited;
+    return;
+  }
   if (f->rip == (u64)interrupt_window) {
-    window_result |= WINDOW_EXTERNAL | (u32)f->vector;
+    p->window_result |= WINDOW_EXTERNAL | (u32)f->vector;
     f->rflags &= ~0x200ull;
     return;
   }
@@ -102,14 +111,20 @@ void on_vector(struct interrupt_frame *f) {
 
 /* ---- Into the block ---- */
 
-/* BootInfo of src/boot/info.ts, at the second page of linear memory. */
-struct boot_info {
-  u64 image_handle, system_table, block_base, block_size;
-  u64 rsp, rbx, rbp, rsi, rdi, r12, r13, r14, r15, rflags, cr0, cr3, cr4, efer, gdt_base, idt_base;
+/* FirmwareContext of src/boot/info.ts. */
+struct context {
+  u64 rsp, rbx, rbp, rsi, rdi, r12, r13, r14, r15, rflags, cr0, cr3, cr4, efer, fs_base, gs_base, gdt_base, idt_base;
   u32 gdt_limit, idt_limit;
   u16 cs, ss, ds, es, fs, gs, tr, ldtr;
 };
+/* BootInfo of src/boot/info.ts, at the second page of linear memory. */
+struct boot_info {
+  u64 image_handle, system_table, block_base, block_size;
+  struct context context;
+};
 static struct boot_info info;
+/* ProcessorStart of src/vcpu/processors.ts. */
+struct processor_start { u64 index, stack, arrival; struct context context; };
 #define BOOT_INFO 0x1000
 
 /* In the block's image, on the block's stack, under the block's page tables. */
@@ -119,6 +134,34 @@ static __attribute__((used, noreturn)) void start(void) {
   *(struct boot_info *)BOOT_INFO = info;
   wasm2c_core_instantiate(&core, 0);
   depart(w2c_core_boot(&core, BOOT_INFO));
+}
+
+/* What can be noted of the firmware's context by any code that has not yet changed it. */
+static void note_context(struct context *c) {
+  struct table gdtr, idtr;
+  __asm__ volatile("sgdt %0; sidt %1; str %2; sldt %3" : "=m"(gdtr), "=m"(idtr), "=m"(c->tr), "=m"(c->ldtr));
+  __asm__ volatile("mov %%cs,%0; mov %%ss,%1; mov %%ds,%2; mov %%es,%3; mov %%fs,%4; mov %%gs,%5"
+    : "=m"(c->cs), "=m"(c->ss), "=m"(c->ds), "=m"(c->es), "=m"(c->fs), "=m"(c->gs));
+  __asm__ volatile("mov %%cr0,%0; mov %%cr4,%1" : "=r"(c->cr0), "=r"(c->cr4));
+  c->fs_base = w2c_metal_rdmsr(0, 0xc0000100);
+  c->gs_base = w2c_metal_rdmsr(0, 0xc0000101);
+  c->gdt_base = gdtr.base; c->gdt_limit = gdtr.limit;
+  c->idt_base = idtr.base; c->idt_limit = idtr.limit;
+}
+
+/* Another processor, on its own stack, under the block's page tables. What it ran for the firmware goes on as the guest. */
+__attribute__((used, noreturn)) void start_processor(u64 block) {
+  struct processor_start *s = (struct processor_start *)(PHYSICAL + block);
+  struct processor *p = &processors[s->index];
+  note_context(&s->context);
+  set_processor(s->index);
+  struct table gdt = {sizeof p->gdt - 1, (u64)p->gdt};
+  __asm__ volatile("lgdt %0; lidt %1; pushq %2; lea 1f(%%rip),%%rax; push %%rax; lretq\n1: mov %3,%%eax; mov %%eax,%%ss\n"
+    "mov %%eax,%%ds; mov %%eax,%%es; xor %%eax,%%eax; mov %%eax,%%fs; mov %%eax,%%gs"
+    :: "m"(gdt), "m"(gate.our_idt), "i"(CODE_SELECTOR), "i"(DATA_SELECTOR) : "rax", "memory");
+  w2c_metal_wrmsr(0, 0xc0000101, (u64)p);
+  w2c_core_processor(&core, s->index);
+  stop();
 }
 
 extern u8 __ImageBase[];
@@ -157,12 +200,11 @@ static u64 build_tables(struct builder *b, u64 image) {
   map_physical(b, pml4, cpuid_register(0x80000001, 3) >> 26 & 1, bits);
   for (u64 p = PAGE; p < LINEAR_SIZE; p += PAGE) map_page(b, pml4, p, linear_physical + p, PRESENT | WRITE | NO_EXECUTE);
   for (u64 p = 0; p < image_size(); p += PAGE) map_page(b, pml4, IMAGE + p, image + p, section_flags(p));
-  for (u64 n = 0; n < STACKS_COUNT; n++)
-    for (u64 p = 1; p <= STACK_PAGES; p++)
-      map_page(b, pml4, STACK_TOP(n) - p * PAGE, take_page(b), PRESENT | WRITE | NO_EXECUTE);
+  for (u64 p = 0; p < MAXIMUM_PROCESSORS * AREA_PAGES; p++)
+    if (is_stack_page(p % AREA_PAGES)) map_page(b, pml4, STACKS + p * PAGE, take_page(b), PRESENT | WRITE | NO_EXECUTE);
   u64 first = ((u64)gate_begin - (u64)__ImageBase) & -PAGE, last = ((u64)gate_end - (u64)__ImageBase) & -PAGE;
   for (u64 p = first; p <= last; p += PAGE) map_page(b, pml4, image + p, image + p, PRESENT);
-  if (!(info.cr4 & 1 << 12)) return root;
+  if (!(info.context.cr4 & 1 << 12)) return root;
   u64 *pml5 = (u64 *)take_page(b); /* CR4.LA57 */
   pml5[0] = pml5[511] = root | PRESENT | WRITE;
   return (u64)pml5;
@@ -181,20 +223,16 @@ static u64 reserve(boot_services *boot) {
 }
 
 static void note_firmware(u64 block) {
-  struct table gdtr, idtr;
-  __asm__ volatile("sgdt %0; sidt %1; str %2; sldt %3" : "=m"(gdtr), "=m"(idtr), "=m"(info.tr), "=m"(info.ldtr));
-  __asm__ volatile("mov %%cs,%0; mov %%ss,%1; mov %%ds,%2; mov %%es,%3; mov %%fs,%4; mov %%gs,%5"
-    : "=m"(info.cs), "=m"(info.ss), "=m"(info.ds), "=m"(info.es), "=m"(info.fs), "=m"(info.gs));
-  __asm__ volatile("mov %%cr0,%0; mov %%cr3,%1; mov %%cr4,%2; pushfq; pop %3"
-    : "=r"(info.cr0), "=r"(info.cr3), "=r"(info.cr4), "=r"(info.rflags));
-  info.efer = w2c_metal_rdmsr(0, 0xc0000080);
-  info.gdt_base = gdtr.base; info.gdt_limit = gdtr.limit;
-  info.idt_base = idtr.base; info.idt_limit = idtr.limit;
+  struct context *c = &info.context;
+  note_context(c);
+  __asm__ volatile("mov %%cr3,%0; pushfq; pop %1" : "=r"(c->cr3), "=r"(c->rflags));
+  c->efer = w2c_metal_rdmsr(0, 0xc0000080);
   info.block_base = block; info.block_size = BLOCK_SIZE;
-  gate.firmware_gdt = gdtr; gate.firmware_idt = idtr;
-  gate.firmware_cr3 = info.cr3; gate.firmware_rflags = info.rflags;
-  gate.firmware_cs = info.cs; gate.firmware_ss = info.ss; gate.firmware_ds = info.ds; gate.firmware_es = info.es;
-  gate.firmware_fs = info.fs; gate.firmware_gs = info.gs;
+  gate.firmware_gdt = (struct table){c->gdt_limit, c->gdt_base};
+  gate.firmware_idt = (struct table){c->idt_limit, c->idt_base};
+  gate.firmware_cr3 = c->cr3; gate.firmware_rflags = c->rflags;
+  gate.firmware_cs = c->cs; gate.firmware_ss = c->ss; gate.firmware_ds = c->ds; gate.firmware_es = c->es;
+  gate.firmware_fs = c->fs; gate.firmware_gs = c->gs;
 }
 
 /* Called by efi_main with the registers noted in `info`; returns only if the machine is to go on without Sheer. */
@@ -210,7 +248,7 @@ __attribute__((used)) u64 enter(void *handle, system_table *st) {
   u64 image = block + LINEAR_SIZE;
   struct builder b = {image + image_size(), block + BLOCK_SIZE};
   __builtin_memset((void *)block, 0, LINEAR_SIZE);
-  w2c_metal_wrmsr(0, 0xc0000080, info.efer | 1 << 11); /* EFER.NXE: our tables use NX */
+  w2c_metal_wrmsr(0, 0xc0000080, info.context.efer | 1 << 11); /* EFER.NXE: our tables use NX */
   gate.our_cr3 = build_tables(&b, image);
   if (b.next == b.end) stop(); /* sizes are fixed by the build; map_physical takes most: 128 pages for 46 bits */
   gate.to_physical = image - IMAGE;
@@ -218,8 +256,9 @@ __attribute__((used)) u64 enter(void *handle, system_table *st) {
   relocate((u8 *)image);
   u64 to_copy = image - (u64)__ImageBase, to_image = IMAGE - (u64)__ImageBase;
   u64 (*cross_there)(u64, u64, u64) = (void *)((u64)cross + to_copy);
-  u64 status = cross_there(gate.our_cr3, (u64)start + to_image, STACK_TOP(MAIN_STACK) - 40);
-  w2c_metal_wrmsr(0, 0xc0000080, info.efer);
+  u64 status = cross_there(gate.our_cr3, (u64)start + to_image, STACK_TOP(0, MAIN_STACK) - 40);
+  w2c_metal_wrmsr(0, 0xc0000080, info.context.efer);
+  w2c_metal_wrmsr(0, 0xc0000101, info.context.gs_base);
   st->boot->free_pages(block, BLOCK_SIZE / PAGE);
   return status;
 }
@@ -227,7 +266,7 @@ __attribute__((used)) u64 enter(void *handle, system_table *st) {
 /* The firmware's registers as a return must restore them; r8 to r11, rax, rcx and rdx are not preserved by a call. */
 __attribute__((naked)) u64 efi_main(void *handle, system_table *st) {
 #define NOTE(r) "mov %%" #r ", info+%c[" #r "](%%rip);"
-#define NOTED(r) [r] "i"(__builtin_offsetof(struct boot_info, r))
+#define NOTED(r) [r] "i"(__builtin_offsetof(struct boot_info, context.r))
   __asm__ volatile(NOTE(rsp) NOTE(rbx) NOTE(rbp) NOTE(rsi) NOTE(rdi) NOTE(r12) NOTE(r13) NOTE(r14) NOTE(r15)
     "sub $40,%%rsp; call enter; add $40,%%rsp; ret"
     :: NOTED(rsp), NOTED(rbx), NOTED(rbp), NOTED(rsi), NOTED(rdi), NOTED(r12), NOTED(r13), NOTED(r14), NOTED(r15));

@@ -1,6 +1,7 @@
 /* AMD-V: the loop around VMRUN, and the window in which the host takes interrupts. */
 #pragma once
 #include "types.h"
+#include "processors.h"
 
 /* GuestRun (src/vcpu/svm/run.ts): general registers by number at 0, physical addresses of the guest's VMCB at 0x90 and
  * of the host's at 0x98. VMRUN itself switches RAX, RSP, RIP, RFLAGS, CS, SS, DS, ES, GDTR, IDTR, CR0, CR2-CR4, EFER,
@@ -8,7 +9,7 @@
  * not used by the hypervisor: it is compiled without SSE and x87. GIF is 0 outside the guest. */
 __attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack) {
   __asm__ volatile(
-    ".globl svm_resume\n"
+    ".globl svm_resume, nmi_wait, nmi_waited\n"
     "mov %rdx,%rsp; push %rcx; sub $40,%rsp; clgi\n" /* 40: home space for the call, and alignment */
     "mov 0x98(%rcx),%rax; vmsave\n"
     "svm_resume: mov 40(%rsp),%rdi\n"
@@ -23,17 +24,22 @@ __attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack) 
     "mov %r12,0x60(%rdi); mov %r13,0x68(%rdi); mov %r14,0x70(%rdi); mov %r15,0x78(%rdi)\n"
     "mov 0x98(%rdi),%rax; vmload\n"
     "lea core(%rip),%rcx; mov %edi,%edx; call w2c_core_exit\n"
-    "jmp svm_resume\n");
+    "test %eax,%eax; jz svm_resume\n"
+    /* The guest's processor does nothing until an NMI; on_vector leaves the window for one that comes before HLT. */
+    "1: stgi\nnmi_wait: hlt\nnmi_waited: clgi\n"
+    "lea core(%rip),%rcx; mov 40(%rsp),%edx; call w2c_core_wake\n"
+    "test %eax,%eax; jnz 1b; jmp svm_resume\n");
 }
-extern u8 svm_resume[];
+extern u8 svm_resume[], nmi_wait[], nmi_waited[];
 
 /* STI's shadow covers the NOP; whatever waits is taken between NOP and CLI, by on_vector, which clears IF in the frame
  * it returns to, so that one comes at a time. */
 static __attribute__((used, noinline)) u32 w2c_metal_openInterruptWindow(struct w2c_metal *m, u32 external) {
-  window_result = 0;
+  struct processor *p = this_processor();
+  p->window_result = 0;
   if (external)
     __asm__ volatile(".globl interrupt_window\nstgi; sti; nop\ninterrupt_window: cli; clgi" ::: "memory");
   else
     __asm__ volatile("stgi; nop; clgi" ::: "memory");
-  return window_result;
+  return p->window_result;
 }

@@ -1,18 +1,29 @@
 // What the machine calls.
 import { BootInfo } from "./boot/info";
 import { bootSheer } from "./boot/boot";
+import { startProcessor } from "./boot/processors";
 import { traps } from "./control/trap";
 import { GuestRun } from "./vcpu/svm/run";
-import { handleExit } from "./vcpu/svm/exit";
+import { handleExit, handleWake } from "./vcpu/svm/exit";
 
 /** Starts Sheer; returns an EFI_STATUS if the machine is to go on without it. */
 export function boot(info: usize): u64 {
   return bootSheer(changetype<BootInfo>(info));
 }
 
-/** Answers one exit of the guest. */
-export function exit(run: usize): void {
-  handleExit(changetype<GuestRun>(run));
+/** Starts the processor `index`, which the firmware has sent here; it goes on as the guest, and does not return. */
+export function processor(index: u32): void {
+  startProcessor(index);
+}
+
+/** Answers one exit of the guest. True if its processor has nothing to do until an NMI comes, and then `wake`. */
+export function exit(run: usize): bool {
+  return handleExit(changetype<GuestRun>(run));
+}
+
+/** An NMI came to a processor that had nothing to do; true as above. */
+export function wake(run: usize): bool {
+  return handleWake(changetype<GuestRun>(run));
 }
 
 /**

@@ -15,6 +15,15 @@ export declare function physWrite64(address: u64, value: u64): void;
 export declare function physCopy(to: u64, from: u64, length: u64): void;
 /** Physical address of a linear-memory pointer; linear memory is physically contiguous. */
 export declare function physOf(pointer: usize): u64;
+
+// Words of linear memory that several processors change: each call is one access that no other can part, in an order
+// that all processors agree on. The changing ones return what was there before.
+export declare function atomicLoad32(pointer: usize): u32;
+export declare function atomicStore32(pointer: usize, value: u32): void;
+export declare function atomicAdd32(pointer: usize, value: u32): u32;
+export declare function atomicExchange32(pointer: usize, value: u32): u32;
+/** Stores `value` if `expected` is there. */
+export declare function atomicCompareExchange32(pointer: usize, expected: u32, value: u32): u32;
 /** Orders all loads and stores before it against all after it (MFENCE). */
 export declare function fence(): void;
 
@@ -43,6 +52,17 @@ export declare function readCr2(): u64;
 export declare function wbinvd(): void;
 /** A spin-loop hint (PAUSE). */
 export declare function pause(): void;
+/** The number of the processor that this runs on; the boot processor is 0. */
+export declare function thisProcessor(): u32;
+/**
+ * Physical address of the procedure (Microsoft x64 convention) that another processor calls, by the firmware's hand, with
+ * the physical address of its ProcessorStart block. There it calls the export `processor`.
+ */
+export declare function processorEntry(): u64;
+/** Virtual address of the top of a processor's stack, for its ProcessorStart block. */
+export declare function processorStack(index: u32): u64;
+/** Sets DR0 to DR3, which VMRUN does not switch, to zero. */
+export declare function clearBreakpoints(): void;
 /** Stops this processor for good. */
 export declare function halt(): void;
 
@@ -61,7 +81,7 @@ export declare function openInterruptWindow(external: bool): u32;
 
 /**
  * Runs the guest by VMRUN with the state in the GuestRun block, and calls the export `exit(run)` after each
- * #VMEXIT, for ever. Does not return on a real machine; in the simulated one it notes the block and returns.
+ * #VMEXIT, for ever; where that returns true, it waits for an NMI, lets it in and calls `wake(run)` instead. Does not return on a real machine; in the simulated one it notes the block and returns.
  */
 export declare function runSvmGuest(run: usize): void;
 

@@ -1,11 +1,11 @@
 // Calls machine code through the gate to the firmware with 0 to 7 arguments, and checks what arrives: stack alignment,
 // arguments, result, and the firmware's own tables, segments and interrupt flag. `@@ gate N ok` for each.
-import { BootInfo } from "../../src/boot/info";
+import { BootInfo, FirmwareContext } from "../../src/boot/info";
 import { firmwareCall, physOf } from "../../src/metal";
 import { takePages } from "../../src/memory/frames";
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
-export { exit, trap } from "./no-guest";
+export { exit, processor, trap, wake } from "./no-guest";
 
 const MAXIMUM_ARGUMENTS: u32 = 7;
 const RESULT: u64 = 0x1234_5678;
@@ -68,13 +68,13 @@ export function boot(at: usize): u64 {
     const result = firmwareCall(target, args, count);
     write("@@ gate ");
     writeNumber(count);
-    write(result == RESULT && holds(info, arrival, args, count) ? " ok\n" : " wrong\n");
+    write(result == RESULT && holds(info.context, arrival, args, count) ? " ok\n" : " wrong\n");
   }
   write("@@ done\n");
   return 0;
 }
 
-function holds(info: BootInfo, arrival: Arrival, args: usize, count: u32): bool {
+function holds(info: FirmwareContext, arrival: Arrival, args: usize, count: u32): bool {
   // The call pushed a return address on a stack aligned to 16 bytes (UEFI 2.10, 2.3.4.2)
   if ((arrival.rsp & 15) != 8) return false;
   for (let i: u32 = 0; i < count; i++) {

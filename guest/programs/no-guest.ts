@@ -1,7 +1,13 @@
 import { write, writeNumber } from "./console";
 
 /** These programs run no guest of their own. */
-export function exit(_run: usize): void {
+export function exit(_run: usize): bool {
+  return false; // never called
+}
+export function wake(_run: usize): bool {
+  return false; // never called
+}
+export function processor(_index: u32): void {
   // never called
 }
 

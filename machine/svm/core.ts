@@ -2,7 +2,9 @@
 export interface CoreExports {
   readonly memory: WebAssembly.Memory;
   boot(info: number): bigint;
-  exit(run: number): void;
+  processor(index: number): void;
+  exit(run: number): number;
+  wake(run: number): number;
   trap(kind: number, address: bigint): number;
 }
 

@@ -1,5 +1,5 @@
 import { settings } from "../config/settings";
-import { APIC_PAGE, APIC_PAGE_SIZE, localApic } from "../interrupt/apic";
+import { APIC_PAGE, APIC_PAGE_SIZE, ApicPage } from "../interrupt/apic";
 import { traps } from "../control/trap";
 import { log } from "../log/log";
 import { coreHash, cpuid } from "../metal";
@@ -7,13 +7,14 @@ import { guestSpace } from "../memory/space";
 import { sealMemory } from "../memory/frames";
 import { guestCpuid, SIGNATURE_EBX, VERSION } from "../vcpu/cpuid";
 import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
-import { prepareSvm, startSvm } from "../vcpu/svm/start";
+import { prepareSvm, startSvm, svmMachine } from "../vcpu/svm/start";
 import { reserveLogPort } from "../log/port";
 import { attachDevices } from "./devices";
 import { firmware, Status } from "./firmware";
 import { useScreen } from "./graphics";
 import { BootInfo } from "./info";
 import { readSettings } from "./options";
+import { startProcessors } from "./processors";
 
 const CR4_LA57: u64 = 1 << 12;
 
@@ -27,12 +28,12 @@ export function bootSheer(info: BootInfo): u64 {
   const support = svmSupport();
   if (support != SvmSupport.Ready) return refuse(reason(support), Status.UNSUPPORTED);
 
-  guestSpace.begin(info.cr4 & CR4_LA57 ? 5 : 4);
+  guestSpace.begin(info.context.cr4 & CR4_LA57 ? 5 : 4);
   useScreen();
   guestCpuid.setStealth(settings.stealth);
-  const vcpu = prepareSvm();
-  localApic.begin();
-  guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, localApic);
+  svmMachine.begin();
+  const vcpu = prepareSvm(0);
+  guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, new ApicPage());
   if (settings.logPort) reserveLogPort(settings.logPort);
   attachDevices();
   log
@@ -41,10 +42,11 @@ export function bootSheer(info: BootInfo): u64 {
     .text(" to ")
     .hex(info.blockBase + info.blockSize - 1)
     .end();
+  traps.begin();
+  startProcessors(vcpu);
   sealMemory();
-  traps.begin(vcpu);
   log.info("the guest goes on").end();
-  startSvm(vcpu, info, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
+  startSvm(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;
 }
 

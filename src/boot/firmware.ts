@@ -25,6 +25,7 @@ const enum BootServices {
   HandleProtocol = 152,
   DisconnectController = 272,
   LocateHandleBuffer = 312,
+  LocateProtocol = 320,
 }
 const OUTPUT_STRING: u64 = 8;
 const BY_PROTOCOL: u64 = 2;
@@ -56,14 +57,16 @@ class Firmware {
   }
 
   /** Calls the member of a table or protocol at `offset` with up to seven arguments, unused ones zero. */
-  call(table: u64, offset: u64, a: u64, b: u64 = 0, c: u64 = 0, d: u64 = 0, e: u64 = 0): u64 {
+  call(table: u64, offset: u64, a: u64, b: u64 = 0, c: u64 = 0, d: u64 = 0, e: u64 = 0, f: u64 = 0, g: u64 = 0): u64 {
     const args = this.args;
     store<u64>(args, a);
     store<u64>(args, b, 8);
     store<u64>(args, c, 16);
     store<u64>(args, d, 24);
     store<u64>(args, e, 32);
-    return firmwareCall(physRead64(table + offset), args, 5);
+    store<u64>(args, f, 40);
+    store<u64>(args, g, 48);
+    return firmwareCall(physRead64(table + offset), args, 7);
   }
 
   /** Shows a line on the firmware's console. */
@@ -87,6 +90,12 @@ class Firmware {
       physOf(protocol),
       physOf(this.out),
     );
+    return status == Status.SUCCESS ? load<u64>(this.out) : 0;
+  }
+
+  /** The interface of the first handle with a protocol, or 0. */
+  anyProtocol(protocol: usize): u64 {
+    const status = this.call(this.bootServices(), BootServices.LocateProtocol, physOf(protocol), 0, physOf(this.out));
     return status == Status.SUCCESS ? load<u64>(this.out) : 0;
   }
 

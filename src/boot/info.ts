@@ -1,15 +1,7 @@
-/**
- * What the entry path leaves for the core at a fixed place, the second page of linear memory: the block that was
- * reserved and the firmware's context at the moment it called sheer.efi (all registers that a return must restore).
- */
+/** A processor's registers when the firmware called Sheer: all that a return must restore. metal/main.c has the same layout. */
 @unmanaged
-export class BootInfo {
-  imageHandle: u64;
-  systemTable: u64;
-  /** Physical base and size in bytes of Sheer's block. */
-  blockBase: u64;
-  blockSize: u64;
-  // The firmware's registers at entry; rsp points at the return address.
+export class FirmwareContext {
+  /** Points at the return address. */
   rsp: u64;
   rbx: u64;
   rbp: u64;
@@ -24,6 +16,8 @@ export class BootInfo {
   cr3: u64;
   cr4: u64;
   efer: u64;
+  fsBase: u64;
+  gsBase: u64;
   gdtBase: u64;
   idtBase: u64;
   gdtLimit: u32;
@@ -36,6 +30,23 @@ export class BootInfo {
   gs: u16;
   tr: u16;
   ldtr: u16;
+}
+
+/**
+ * What the entry path leaves for the core at a fixed place, the second page of linear memory: the block that was
+ * reserved and, behind these fields, the boot processor's context.
+ */
+@unmanaged
+export class BootInfo {
+  imageHandle: u64;
+  systemTable: u64;
+  /** Physical base and size in bytes of Sheer's block. */
+  blockBase: u64;
+  blockSize: u64;
+
+  get context(): FirmwareContext {
+    return changetype<FirmwareContext>(changetype<usize>(this) + offsetof<BootInfo>());
+  }
 }
 
 /** Where BootInfo lies in linear memory; static data starts one page above. */

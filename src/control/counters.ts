@@ -1,3 +1,5 @@
+import { processors } from "../vcpu/processors";
+
 const EXIT_CODES: u32 = 0x100;
 const NESTED_PAGE_FAULT: u32 = 0x400;
 
@@ -8,8 +10,12 @@ const enum Slot {
   Count = 0x102,
 }
 
-/** What has happened since Sheer started. Reasons of exits are counted by the processor's own codes. */
-class Counters {
+function slotOf(code: u32): u32 {
+  return code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
+}
+
+/** What has happened on one processor since Sheer started. Reasons of exits are counted by the processor's own codes. */
+export class ProcessorCounters {
   private readonly exits: StaticArray<u64> = new StaticArray<u64>(Slot.Count);
   /** Exits that have been answered to the end. */
   answered: u64 = 0;
@@ -19,19 +25,49 @@ class Counters {
   unknownInstructions: u64 = 0;
   /** Traps of the hypervisor itself. */
   traps: u64 = 0;
-
-  @inline private static slotOf(code: u32): u32 {
-    return code < EXIT_CODES ? code : code == NESTED_PAGE_FAULT ? Slot.NestedPageFault : Slot.Other;
-  }
+  private answeredAtTrap: u64 = 0;
+  private trapsInRow: u32 = 0;
 
   @inline countExit(code: u32): void {
-    const slot = Counters.slotOf(code);
+    const slot = slotOf(code);
     unchecked((this.exits[slot] = unchecked(this.exits[slot]) + 1));
+  }
+
+  /** Counts a trap; returns how many came in a row, without an exit answered between them. */
+  countTrap(): u32 {
+    this.traps++;
+    this.trapsInRow = this.answered == this.answeredAtTrap ? this.trapsInRow + 1 : 1;
+    this.answeredAtTrap = this.answered;
+    return this.trapsInRow;
   }
 
   /** How often an exit of this code came: 0 to 0xff, 0x400 for nested page faults, anything else for all others together. */
   exitsOf(code: u32): u64 {
-    return unchecked(this.exits[Counters.slotOf(code)]);
+    return unchecked(this.exits[slotOf(code)]);
+  }
+}
+
+/** The sums over all processors. */
+class Counters {
+  exitsOf(code: u32): u64 {
+    let sum: u64 = 0;
+    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.exitsOf(code);
+    return sum;
+  }
+  get blockWrites(): u64 {
+    let sum: u64 = 0;
+    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.blockWrites;
+    return sum;
+  }
+  get unknownInstructions(): u64 {
+    let sum: u64 = 0;
+    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.unknownInstructions;
+    return sum;
+  }
+  get traps(): u64 {
+    let sum: u64 = 0;
+    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.traps;
+    return sum;
   }
 }
 

@@ -1,6 +1,7 @@
 // The calls a guest may make, by VMMCALL in 64-bit mode at any privilege level. They only read, answer in registers and
 // touch no guest memory. EAX names the call: 5348h ("SH") above its number. docs/hypercall.md is the interface's manual.
 import { log } from "../log/log";
+import { TicketLock } from "../threads/lock";
 import { VERSION } from "../vcpu/cpuid";
 import { Registers, Vcpu } from "../vcpu/vcpu";
 import { catalogue } from "./catalogue";
@@ -16,11 +17,19 @@ const enum Call {
 const INTERFACE_VERSION: u64 = 1;
 const ANSWER_BYTES: u64 = 24;
 const answer = memory.data(24, 8);
+/** Held while `answer` is filled and read. */
+const answering = new TicketLock();
 
 /** Carries out the call that the registers name; false if there is none such, and the guest gets #UD as without Sheer. */
 export function hypercall(vcpu: Vcpu): bool {
   if (vcpu.codeBits() != 64) return false;
-  const registers = vcpu.registers;
+  answering.acquire();
+  const known = answerCall(vcpu.registers);
+  answering.release();
+  return known;
+}
+
+function answerCall(registers: Registers): bool {
   memory.fill(answer, 0, ANSWER_BYTES as usize);
   switch (registers.rax as u32) {
     case Call.Version:

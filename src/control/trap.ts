@@ -1,10 +1,10 @@
 import { quietNetwork } from "../drivers/net/attach";
-import { guestInterrupts } from "../interrupt/guest";
 import { log } from "../log/log";
 import { screen } from "../log/screen";
 import { functionName, readCr2 } from "../metal";
-import { Exception, Vcpu } from "../vcpu/vcpu";
-import { counters } from "./counters";
+import { TicketLock } from "../threads/lock";
+import { processors } from "../vcpu/processors";
+import { Exception } from "../vcpu/vcpu";
 
 const PAGE_FAULT: u32 = 14;
 /** Traps in a row, without an exit answered between them, after which nothing more can be expected of Sheer. */
@@ -14,13 +14,11 @@ const name = heap.alloc(LONGEST_NAME);
 
 /** What is done about traps of the hypervisor itself. */
 class Traps {
-  private vcpu: Vcpu | null = null;
-  private answeredAtLast: u64 = 0;
-  private inRow: u32 = 0;
+  private begun: bool = false;
 
-  /** Tells which processor runs the guest: from now on a trap can be survived. */
-  begin(vcpu: Vcpu): void {
-    this.vcpu = vcpu;
+  /** The guest runs: from now on a trap can be survived. */
+  begin(): void {
+    this.begun = true;
   }
 
   /**
@@ -29,16 +27,15 @@ class Traps {
    * the guest can go on.
    */
   report(kind: u32, address: u64): bool {
-    counters.traps++;
+    TicketLock.releaseAll();
     describe(kind, address);
-    const vcpu = this.vcpu;
-    if (vcpu === null) return false;
+    if (!this.begun || !processors.hasCurrent) return false;
     quietNetwork();
-    guestInterrupts.abandonTranslation();
-    this.inRow = counters.answered == this.answeredAtLast ? this.inRow + 1 : 1;
-    this.answeredAtLast = counters.answered;
-    if (this.inRow > PATIENCE) return false;
-    if (this.inRow > 1) vcpu.raiseWithError(Exception.GeneralProtection, 0);
+    const vcpu = processors.current();
+    vcpu.interrupts.abandonTranslation();
+    const inRow = vcpu.counters.countTrap();
+    if (inRow > PATIENCE) return false;
+    if (inRow > 1) vcpu.raiseWithError(Exception.GeneralProtection, 0);
     return true;
   }
 }

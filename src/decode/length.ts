@@ -14,23 +14,6 @@ export function instructionLength(vcpu: Vcpu): u32 {
   return decode(vcpu) == Outcome.Done ? vcpu.instruction.length : 0;
 }
 
-/** Where code that caused an exit was found last: the same place in a guest causes most exits of a kind. */
-@unmanaged
-class CodePlace {
-  rip: u64;
-  cr3: u64;
-  physical: u64;
-
-  /**
-   * Whether the two-byte instruction `opcode` still lies where it was found. Should the guest have mapped other memory
-   * there since, what is found is still this instruction or none.
-   */
-  @inline holds(vcpu: Vcpu, opcode: u32): bool {
-    return this.rip == vcpu.registers.rip && this.cr3 == vcpu.cr3() && physRead16(this.physical) == opcode;
-  }
-}
-export const lastPlace = changetype<CodePlace>(memory.data(24, 8));
-
 /**
  * The length where the exit tells that it was a two-byte instruction, first byte in 7:0 of `opcode`, with or without
  * prefixes: a short way for the form without.
@@ -40,9 +23,7 @@ export function twoByteLength(vcpu: Vcpu, opcode: u32): u32 {
   if (vcpu.codeBits() == 64 && (rip & 0xfff) != 0xfff) {
     const code = translateFetched(vcpu, rip);
     if (code && guestMemory.permits(code, 2) && physRead16(code) == opcode) {
-      lastPlace.rip = rip;
-      lastPlace.cr3 = vcpu.cr3();
-      lastPlace.physical = code;
+      vcpu.lastPlace.note(vcpu, code);
       return 2;
     }
   }

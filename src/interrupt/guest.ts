@@ -1,44 +1,43 @@
-import { physRead32, physWrite32 } from "../metal";
+import { LocalApic } from "./apic";
+import { DeliveryMode } from "./interprocessor";
 
-/** Local APIC registers at their xAPIC offsets (AMD APM 2, 16.3.2). */
-const APIC_BASE: u64 = 0xfee0_0000;
-const ID: u64 = 0x20;
-const EOI: u64 = 0xb0;
-const ICR_LOW: u64 = 0x300;
-const ICR_HIGH: u64 = 0x310;
-const ICR_SELF_FIXED: u32 = 0x0004_0000;
-const ICR_NMI: u32 = 0x0000_0400;
+/** A message's address: FEEh in 31:20, destination in 19:12, destination mode in bit 2 (AMD APM 2, 16.11). */
+const MESSAGE_SPACE: u64 = 0xfee0_0000;
+const LOGICAL: u64 = 1 << 2;
+const LOGICAL_DESTINATION: u32 = 1 << 11;
 
 const NONE: i32 = -1;
 
 /**
- * Messages that Sheer's devices send to the guest's local APIC. While a private vector is being translated, the first
- * message takes its place: the guest's vector is injected and the in-service bit of the private vector stands for it
- * until the guest's EOI. Any further message goes through the local APIC as an interrupt to itself.
+ * Messages that Sheer's devices send to the guest's local APICs, from one processor. While a private vector is being
+ * translated there, the first message to the same processor takes its place: the guest's vector is injected and the
+ * in-service bit of the private vector stands for it until the guest's EOI. Any other message goes on as an
+ * interprocessor interrupt, to the processor that the guest wrote in it.
  */
 export class GuestInterrupts {
   private translating: bool = false;
   private translated: i32 = NONE;
 
-  /** Sends a message as the guest wrote it in an MSI or MSI-X entry (AMD APM 2, 16.11). Others than fixed vectors are dropped. */
+  constructor(private readonly apic: LocalApic) {}
+
+  /** Sends a message as the guest wrote it in an MSI or MSI-X entry. Others than fixed vectors are dropped. */
   send(address: u64, data: u32): void {
-    if ((address & 0xffff_ffff_fff0_0000) != APIC_BASE) return;
-    const vector = (data & 0xff) as i32;
-    if (vector < 0x10 || (data & 0x700) > 0x100) return;
-    if (this.translating && this.translated == NONE) {
-      this.translated = vector;
-      return;
+    if ((address & 0xffff_ffff_fff0_0000) != MESSAGE_SPACE) return;
+    const vector = data & 0xff;
+    const mode = (data >> 8) & 7;
+    if (vector < 0x10 || mode > (DeliveryMode.LowestPriority as u32)) return;
+    const destination = ((address >> 12) as u32) & 0xff;
+    const logical = (address & LOGICAL) != 0;
+    if (!this.isHere(destination, logical)) {
+      return this.apic.send((mode << 8) | (logical ? LOGICAL_DESTINATION : 0) | vector, destination);
     }
-    if (this.translated == vector) return;
-    physWrite32(APIC_BASE + ICR_LOW, ICR_SELF_FIXED | vector);
+    if (this.translating && this.translated == NONE) this.translated = vector as i32;
+    else if (this.translated != (vector as i32)) this.apic.sendToSelf(vector);
   }
 
-  /** Sends an NMI to this processor, by its APIC's ID: the shorthand for itself is for fixed vectors only (AMD APM 2, 16.5). */
-  sendNmi(): void {
-    const prepared = physRead32(APIC_BASE + ICR_HIGH); // by the guest, perhaps, for an interrupt that it is about to send
-    physWrite32(APIC_BASE + ICR_HIGH, physRead32(APIC_BASE + ID) & 0xff00_0000);
-    physWrite32(APIC_BASE + ICR_LOW, ICR_NMI);
-    physWrite32(APIC_BASE + ICR_HIGH, prepared);
+  /** Whether a message is for this processor alone. */
+  private isHere(destination: u32, logical: bool): bool {
+    return destination == (logical ? this.apic.logicalDestination >> 24 : this.apic.id());
   }
 
   beginTranslation(): void {
@@ -58,9 +57,7 @@ export class GuestInterrupts {
     const vector = this.translated;
     this.translating = false;
     this.translated = NONE;
-    if (vector == NONE) physWrite32(APIC_BASE + EOI, 0);
+    if (vector == NONE) this.apic.endInterrupt();
     return vector;
   }
 }
-
-export const guestInterrupts = new GuestInterrupts();

@@ -1,5 +1,10 @@
+import { TicketLock } from "../threads/lock";
+import { processors } from "../vcpu/processors";
+
 /** Sheer's own interrupt sources: called on the processor that took the vector, with the guest stopped. */
 export abstract class InterruptHandler {
+  /** `lock` is held while the handler works. */
+  constructor(readonly lock: TicketLock) {}
   abstract interrupt(): void;
 }
 
@@ -7,27 +12,19 @@ export abstract class InterruptHandler {
 export const FIRST_PRIVATE_VECTOR: u32 = 0x10;
 const COUNT: u32 = 16;
 
-/** Has external interrupts end the guest's run, so that private vectors among them are seen. */
-export abstract class InterruptIntercept {
-  abstract begin(): void;
-}
-
 /** Which handler each private vector calls. */
 export class PrivateVectors {
   private readonly handlers: StaticArray<InterruptHandler | null> = new StaticArray<InterruptHandler | null>(COUNT);
-  private intercept: InterruptIntercept | null = null;
-
-  setIntercept(intercept: InterruptIntercept): void {
-    this.intercept = intercept;
-  }
 
   /**
-   * To be called before a device may send a private vector. Until the first, interrupts go to the guest without an
+   * To be called before a device may send a private vector to the boot processor. Until the first, interrupts go to the guest without an
    * exit; from then on each costs one for good, since a vector that is still on its way must never reach the guest.
    */
   expect(): void {
-    const intercept = this.intercept;
-    if (intercept) intercept.begin();
+    const vcpu = processors.at(0);
+    if (vcpu.takesPrivateVectors) return;
+    vcpu.takesPrivateVectors = true;
+    processors.synchronise();
   }
 
   /** A free vector for `handler`, or 0 if all 16 are taken. */

@@ -1,4 +1,5 @@
 import { in8, out8 } from "../metal";
+import { TicketLock } from "../threads/lock";
 
 export const enum Level {
   Error,
@@ -24,7 +25,7 @@ const TRANSMIT_POLLS: i32 = 100_000;
 
 /**
  * The log: a ring of 64 KiB that is always kept and a UART that is written if set. A line is built by calls on the
- * value that `error`, `warn`, `info` and `debug` return, and ends with `end()`:
+ * value that `error`, `warn`, `info` and `debug` return, and ends with `end()`; until then other processors wait:
  *
  *     log.info("network card at ").hex(address).end();
  */
@@ -35,6 +36,8 @@ export class Log {
   private uart: u32 = 0;
   private level: Level = Level.Info;
   private open: bool = true;
+  /** Held from the beginning of a line to its end. */
+  private readonly lock: TicketLock = new TicketLock();
 
   /** Sets the UART up for 115200 8N1 and writes what the ring already holds. */
   useUart(port: u32): void {
@@ -100,6 +103,7 @@ export class Log {
   }
   end(): void {
     this.put(10);
+    this.lock.release();
   }
 
   /** Sequence number of the oldest byte that is still in the ring. */
@@ -115,6 +119,7 @@ export class Log {
   }
 
   private begin(level: Level): Log {
+    this.lock.acquire();
     this.open = level <= this.level;
     return this.text("sheer: ");
   }

@@ -1,4 +1,5 @@
 import { in32, out32 } from "../metal";
+import { TicketLock } from "../threads/lock";
 import { ALL_ONES } from "./header";
 import { readMemory, readPort, writeMemory, writePort } from "./widths";
 
@@ -16,6 +17,8 @@ const MAXIMUM_RANGES: u32 = 8;
  * says so, else through 0xCF8. A function is named by its address: bus 15:8, device 7:3, function 2:0.
  */
 class ConfigSpace {
+  /** Held while 0xCF8 is Sheer's. */
+  private readonly lock: TicketLock = new TicketLock();
   private ranges: u32 = 0;
   private readonly bases: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_RANGES);
   private readonly firsts: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_RANGES);
@@ -45,10 +48,12 @@ class ConfigSpace {
     const page = this.ecamPage(address);
     if (page) return readMemory(page + (offset as u64), width);
     if (offset >= PORT_REACH) return ALL_ONES;
+    this.lock.acquire();
     const guests = in32(CONFIG_ADDRESS);
     out32(CONFIG_ADDRESS, CONFIG_ENABLE | (address << 8) | (offset & 0xfc));
     const value = readPort(CONFIG_DATA + (offset & 3), width);
     out32(CONFIG_ADDRESS, guests);
+    this.lock.release();
     return value;
   }
 
@@ -57,10 +62,12 @@ class ConfigSpace {
     if (page) {
       writeMemory(page + (offset as u64), width, value);
     } else if (offset < PORT_REACH) {
+      this.lock.acquire();
       const guests = in32(CONFIG_ADDRESS);
       out32(CONFIG_ADDRESS, CONFIG_ENABLE | (address << 8) | (offset & 0xfc));
       writePort(CONFIG_DATA + (offset & 3), width, value);
       out32(CONFIG_ADDRESS, guests);
+      this.lock.release();
     }
   }
 }

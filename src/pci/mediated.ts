@@ -1,16 +1,20 @@
 import { in32 } from "../metal";
 import { MmioDevice } from "../memory/hooks";
 import { PortDevice } from "../vcpu/ports";
-import { CONFIG_ADDRESS, CONFIG_ENABLE } from "./config";
-import { readPort, widthMask, writePort } from "./widths";
+import { TicketLock } from "../threads/lock";
+import { CONFIG_ADDRESS, CONFIG_ENABLE, configSpace } from "./config";
+import { widthMask } from "./widths";
 
 /**
  * The configuration space that the guest sees of one mediated function. It is made of dwords; the guest's accesses of
  * every width, through ports and through memory, come down to the two abstract methods.
  */
 export abstract class ConfigDevice {
-  /** `address` is the function's: bus 15:8, device 7:3, function 2:0. */
-  constructor(readonly address: u32) {}
+  /** `address` is the function's: bus 15:8, device 7:3, function 2:0. `lock` is held while it answers. */
+  constructor(
+    readonly address: u32,
+    readonly lock: TicketLock,
+  ) {}
 
   /** The dword at `register`, a multiple of 4 below 4096. */
   abstract readDword(register: u32): u32;
@@ -37,7 +41,7 @@ const FUNCTION_BITS: u32 = CONFIG_ENABLE | 0x00ff_ff00;
 
 /**
  * 0xCFC to 0xCFF. 0xCF8 is the machine's own: it is read back from there, so that the guest's writes to it cost no
- * exit. What names no mediated function is carried out on the machine as it is.
+ * exit. The access then goes to the function that was named there, whatever another processor writes to 0xCF8 meanwhile.
  */
 class ConfigPorts extends PortDevice {
   private count: u32 = 0;
@@ -57,15 +61,25 @@ class ConfigPorts extends PortDevice {
 
   read(port: u32, width: u32): u32 {
     const name = in32(CONFIG_ADDRESS);
+    if (!(name & CONFIG_ENABLE)) return widthMask(width);
     const device = this.find(name);
-    return device === null ? readPort(port, width) : device.read((name & 0xfc) + (port & 3), width);
+    const register = (name & 0xfc) + (port & 3);
+    if (device === null) return configSpace.read((name >> 8) & 0xffff, register, width);
+    device.lock.acquire();
+    const value = device.read(register, width);
+    device.lock.release();
+    return value;
   }
 
   write(port: u32, width: u32, value: u32): void {
     const name = in32(CONFIG_ADDRESS);
+    if (!(name & CONFIG_ENABLE)) return;
     const device = this.find(name);
-    if (device === null) writePort(port, width, value);
-    else device.write((name & 0xfc) + (port & 3), width, value);
+    const register = (name & 0xfc) + (port & 3);
+    if (device === null) return configSpace.write((name >> 8) & 0xffff, register, width, value);
+    device.lock.acquire();
+    device.write(register, width, value);
+    device.lock.release();
   }
 
   private find(name: u32): ConfigDevice | null {
@@ -81,7 +95,7 @@ export const configPorts = new ConfigPorts();
 /** The 4 KiB of ECAM that belong to one mediated function. */
 export class EcamPage extends MmioDevice {
   constructor(private readonly device: ConfigDevice) {
-    super();
+    super(device.lock);
   }
 
   read(address: u64, width: u32): u64 {

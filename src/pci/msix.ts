@@ -1,4 +1,4 @@
-import { guestInterrupts } from "../interrupt/guest";
+import { processors } from "../vcpu/processors";
 
 /** Message control of the capability (PCI Local Bus 3.0, 6.8.2.3). */
 export const enum MsixControl {
@@ -74,7 +74,7 @@ export class VirtualMsix {
       this.pending &= ~bit;
       const low = unchecked(this.table[entry + Entry.Address]) as u64;
       const high = unchecked(this.table[entry + Entry.UpperAddress]) as u64;
-      guestInterrupts.send((high << 32) | low, unchecked(this.table[entry + Entry.Data]));
+      processors.current().interrupts.send((high << 32) | low, unchecked(this.table[entry + Entry.Data]));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { cpuid } from "../metal";
-import { Registers } from "./vcpu";
+import { Vcpu } from "./vcpu";
 
 /** What the four registers of one CPUID leaf are read into; the layout the machine interface writes. */
 @unmanaged
@@ -8,6 +8,13 @@ class CpuidResult {
   ebx: u32;
   ecx: u32;
   edx: u32;
+
+  set(eax: u32, ebx: u32, ecx: u32, edx: u32): void {
+    this.eax = eax;
+    this.ebx = ebx;
+    this.ecx = ecx;
+    this.edx = edx;
+  }
 }
 
 const enum Leaf {
@@ -40,7 +47,6 @@ export const VERSION: u32 = 0x00_01_00;
 
 /** The guest's CPUID: the processor's own, without virtualization, and with Sheer's leaves unless it is to go unseen. */
 export class GuestCpuid {
-  private readonly result: CpuidResult = changetype<CpuidResult>(memory.data(16, 8));
   private stealth: bool = false;
 
   setStealth(on: bool): void {
@@ -48,10 +54,11 @@ export class GuestCpuid {
   }
 
   /** Answers for the leaf in EAX and subleaf in ECX; `cr4` is the guest's, which two feature bits mirror. */
-  execute(registers: Registers, cr4: u64): void {
+  execute(vcpu: Vcpu, cr4: u64): void {
+    const registers = vcpu.registers;
     const leaf = registers.rax as u32;
     const subleaf = registers.rcx as u32;
-    const result = this.result;
+    const result = changetype<CpuidResult>(vcpu.scratch());
     cpuid(leaf, subleaf, changetype<usize>(result));
     if (leaf == Leaf.Features) {
       // Sheer stands before the local APIC's page: a guest must not look for its registers elsewhere.
@@ -61,11 +68,11 @@ export class GuestCpuid {
     } else if (leaf == Leaf.StructuredExtended) {
       if (subleaf == 0) result.ecx = cr4 & CR4_PKE ? result.ecx | OSPKE : result.ecx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
-      this.hypervisorLeaf(leaf);
+      this.hypervisorLeaf(result, leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {
       result.ecx &= ~(SVM | SKINIT);
     } else if (leaf == Leaf.SvmFeatures) {
-      this.set(0, 0, 0, 0);
+      result.set(0, 0, 0, 0);
     }
     registers.rax = result.eax as u64;
     registers.rbx = result.ebx as u64;
@@ -73,20 +80,12 @@ export class GuestCpuid {
     registers.rdx = result.edx as u64;
   }
 
-  private hypervisorLeaf(leaf: u32): void {
-    if (this.stealth) this.set(0, 0, 0, 0);
+  private hypervisorLeaf(result: CpuidResult, leaf: u32): void {
+    if (this.stealth) result.set(0, 0, 0, 0);
     else if (leaf == Leaf.HypervisorVendor) {
-      this.set(Leaf.HypervisorVersion, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
-    } else if (leaf == Leaf.HypervisorVersion) this.set(VERSION, 0, 0, 0);
-    else this.set(0, 0, 0, 0);
-  }
-
-  private set(eax: u32, ebx: u32, ecx: u32, edx: u32): void {
-    const result = this.result;
-    result.eax = eax;
-    result.ebx = ebx;
-    result.ecx = ecx;
-    result.edx = edx;
+      result.set(Leaf.HypervisorVersion, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
+    } else if (leaf == Leaf.HypervisorVersion) result.set(VERSION, 0, 0, 0);
+    else result.set(0, 0, 0, 0);
   }
 }
 

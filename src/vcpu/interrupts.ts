@@ -1,4 +1,3 @@
-import { guestInterrupts } from "../interrupt/guest";
 import { privateVectors } from "../interrupt/vectors";
 import { openInterruptWindow } from "../metal";
 import { Vcpu } from "./vcpu";
@@ -17,19 +16,23 @@ const NONE: i32 = -1;
  */
 export function externalInterrupt(vcpu: Vcpu): void {
   const taken = openInterruptWindow(true);
-  const vector = taken & InterruptWindow.External ? translate(taken & 0xff) : NONE;
+  const vector = taken & InterruptWindow.External ? translate(vcpu, taken & 0xff) : NONE;
   if (vector >= 0) vcpu.injectInterrupt(vector as u32);
-  if (!(taken & InterruptWindow.Nmi)) return;
-  // Only one event can be injected: an NMI that came beside the interrupt is sent to this processor again.
-  if (vector >= 0) guestInterrupts.sendNmi();
-  else vcpu.injectNmi();
+  if (taken & InterruptWindow.Nmi) vcpu.tookNmi();
+}
+
+/** An NMI ended the guest's run: it is let in, which tells the processor that it has been taken. */
+export function nonMaskableInterrupt(vcpu: Vcpu): void {
+  if (openInterruptWindow(false) & InterruptWindow.Nmi) vcpu.tookNmi();
 }
 
 /** The vector that the guest gets for the one that was taken, or -1. */
-function translate(vector: u32): i32 {
+function translate(vcpu: Vcpu, vector: u32): i32 {
   const handler = privateVectors.find(vector);
   if (!handler) return vector as i32;
-  guestInterrupts.beginTranslation();
+  vcpu.interrupts.beginTranslation();
+  handler.lock.acquire();
   handler.interrupt();
-  return guestInterrupts.endTranslation();
+  handler.lock.release();
+  return vcpu.interrupts.endTranslation();
 }

@@ -1,5 +1,9 @@
+import { TicketLock } from "../threads/lock";
+
 /** A device whose registers the guest reaches by IN and OUT. Widths are 1, 2 or 4 bytes; values are zero-extended. */
 export abstract class PortDevice {
+  /** `lock` is held while the device answers; without one it looks after itself. */
+  constructor(readonly lock: TicketLock | null = null) {}
   abstract read(port: u32, width: u32): u32;
   abstract write(port: u32, width: u32, value: u32): void;
 }
@@ -14,6 +18,7 @@ export abstract class PortIntercepts {
 /** The I/O ports that belong to devices. Ranges never overlap. */
 export class PortHooks {
   private count: i32 = 0;
+  private readonly lock: TicketLock = new TicketLock();
   private intercepts: PortIntercepts | null = null;
   private readonly firsts: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_HOOKS);
   private readonly ends: StaticArray<u32> = new StaticArray<u32>(MAXIMUM_HOOKS);
@@ -26,57 +31,70 @@ export class PortHooks {
   /** False if the table is full or the range overlaps another or leaves the 64 KiB of ports; nothing has changed then. */
   add(first: u32, length: u32, device: PortDevice): bool {
     const end = first + length;
-    if (this.count == MAXIMUM_HOOKS || end > 0x1_0000) return false;
-    for (let i = 0; i < this.count; i++) {
-      if (first < unchecked(this.ends[i]) && end > unchecked(this.firsts[i])) return false;
+    this.lock.acquire();
+    const free = this.count < MAXIMUM_HOOKS && end <= 0x1_0000 && !this.overlaps(first, end);
+    if (free) {
+      unchecked((this.firsts[this.count] = first));
+      unchecked((this.ends[this.count] = end));
+      unchecked((this.devices[this.count] = device));
+      this.count++;
+      this.interceptRange(first, end, true);
     }
-    const index = this.count++;
-    unchecked((this.firsts[index] = first));
-    unchecked((this.ends[index] = end));
-    unchecked((this.devices[index] = device));
-    this.interceptRange(first, end, true);
-    return true;
+    this.lock.release();
+    return free;
   }
 
   /** Takes the range that starts at `first` away; false if there is none. */
   remove(first: u32): bool {
-    for (let i = 0; i < this.count; i++) {
-      if (unchecked(this.firsts[i]) != first) continue;
-      this.interceptRange(first, unchecked(this.ends[i]), false);
+    this.lock.acquire();
+    const index = this.indexOf(first);
+    if (index >= 0) {
+      this.interceptRange(first, unchecked(this.ends[index]), false);
       const last = --this.count;
-      unchecked((this.firsts[i] = this.firsts[last]));
-      unchecked((this.ends[i] = this.ends[last]));
-      unchecked((this.devices[i] = this.devices[last]));
+      unchecked((this.firsts[index] = this.firsts[last]));
+      unchecked((this.ends[index] = this.ends[last]));
+      unchecked((this.devices[index] = this.devices[last]));
       unchecked((this.devices[last] = null));
-      return true;
     }
-    return false;
+    this.lock.release();
+    return index >= 0;
   }
 
   /** The device that answers for all ports of an access, or null. */
   findWhole(port: u32, width: u32): PortDevice | null {
     const end = port + width;
-    for (let i = 0; i < this.count; i++) {
-      if (port >= unchecked(this.firsts[i]) && end <= unchecked(this.ends[i])) return unchecked(this.devices[i]);
+    let found: PortDevice | null = null;
+    this.lock.acquire();
+    for (let i = 0; i < this.count && found === null; i++) {
+      if (port >= unchecked(this.firsts[i]) && end <= unchecked(this.ends[i])) found = unchecked(this.devices[i]);
     }
-    return null;
+    this.lock.release();
+    return found;
   }
 
   /** The device that answers for a port, or null where the port is the machine's. */
   find(port: u32): PortDevice | null {
-    for (let i = 0; i < this.count; i++) {
-      if (port >= unchecked(this.firsts[i]) && port < unchecked(this.ends[i])) return unchecked(this.devices[i]);
-    }
-    return null;
+    return this.findWhole(port, 1);
   }
 
   /** Whether any hook lies among the ports of an access. */
   touches(port: u32, width: u32): bool {
-    const end = port + width;
+    this.lock.acquire();
+    const touched = this.overlaps(port, port + width);
+    this.lock.release();
+    return touched;
+  }
+
+  private overlaps(first: u32, end: u32): bool {
     for (let i = 0; i < this.count; i++) {
-      if (port < unchecked(this.ends[i]) && end > unchecked(this.firsts[i])) return true;
+      if (first < unchecked(this.ends[i]) && end > unchecked(this.firsts[i])) return true;
     }
     return false;
+  }
+
+  private indexOf(first: u32): i32 {
+    for (let i = 0; i < this.count; i++) if (unchecked(this.firsts[i]) == first) return i;
+    return -1;
   }
 
   private interceptRange(first: u32, end: u32, on: bool): void {

@@ -1,4 +1,11 @@
+import { ProcessorCounters } from "../control/counters";
 import { Instruction } from "../decode/instruction";
+import { CodePlace } from "../decode/place";
+import { LocalApic } from "../interrupt/apic";
+import { GuestInterrupts } from "../interrupt/guest";
+import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
+import { atomicExchange32, atomicLoad32, atomicStore32 } from "../metal";
+import { processors } from "./processors";
 
 /** The order in which instructions encode segment registers. */
 export const enum Segment {
@@ -90,9 +97,31 @@ export class Registers {
 export abstract class Vcpu {
   /** Where the decoder takes this processor's instructions apart. */
   readonly instruction: Instruction = new Instruction();
+  readonly lastPlace: CodePlace = new CodePlace();
+  readonly apic: LocalApic = new LocalApic();
+  readonly interrupts: GuestInterrupts = new GuestInterrupts(this.apic);
+  readonly signals: Signals = new Signals();
+  readonly counters: ProcessorCounters = new ProcessorCounters();
+  /** Whether Sheer's own interrupts come here: set by any processor, which then calls `synchronise`. */
+  takesPrivateVectors: bool = false;
+  /** An NMI waits until the guest can take it. */
+  protected pendingNmi: bool = false;
+  /** 1 from just before the guest's run to just after. */
+  private inGuest: u32 = 0;
+  /** 1 while an NMI of Sheer's own is on its way here. */
+  private kicked: u32 = 0;
+  /** The generation of the guest's address space that it last ran with. */
+  private seen: u32 = 0;
 
-  constructor(readonly registers: Registers) {}
+  /** `index` counts the processors from the boot processor's 0; `id` is its local APIC's. */
+  constructor(
+    readonly registers: Registers,
+    readonly index: u32,
+    readonly id: u32,
+  ) {}
 
+  /** 16 bytes that nothing but the present exit uses. */
+  abstract scratch(): usize;
   abstract cr0(): u64;
   abstract cr3(): u64;
   abstract cr4(): u64;
@@ -112,9 +141,85 @@ export abstract class Vcpu {
   /** Delivers an exception to the guest at its current RIP before its next instruction. */
   abstract raise(exception: Exception): void;
   abstract raiseWithError(exception: Exception, error: u32): void;
-  /** Delivers an external interrupt, which the guest must be able to take, or an NMI before its next instruction. */
+  /** Delivers an external interrupt, which the guest must be able to take, before its next instruction. */
   abstract injectInterrupt(vector: u32): void;
-  abstract injectNmi(): void;
+
+  /** Sets the processor as INIT does (AMD APM 2, table 14-1): a boot processor starts anew, any other waits. */
+  abstract reset(): void;
+  /** Sets CS and RIP as a start-up interrupt does. */
+  abstract startAt(vector: u32): void;
+  /** Has the next run begin without translations of the guest's addresses. */
+  abstract forgetTranslations(): void;
+  /** Has external interrupts end the guest's run from its next one on. */
+  abstract interceptInterrupts(): void;
+
+  @inline isInGuest(): bool {
+    return atomicLoad32(changetype<usize>(this) + offsetof<Vcpu>("inGuest")) != 0;
+  }
+  @inline generation(): u32 {
+    return atomicLoad32(changetype<usize>(this) + offsetof<Vcpu>("seen"));
+  }
+
+  /** Ends the guest's run on this processor, from another one. */
+  kick(): void {
+    if (atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 1)) return; // the first is still on its way
+    processors.current().apic.sendNmi(this.id);
+  }
+
+  /** An NMI was taken while Sheer ran: by it, or on the guest's behalf. */
+  tookNmi(): void {
+    if (!atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 0)) this.pendingNmi = true;
+  }
+
+  @inline leaveGuest(): void {
+    this.inGuest = 0;
+  }
+
+  /**
+   * After an exit has been answered: takes what other processors have sent. True if the guest can go on here, false if
+   * the processor waits for a start-up interrupt.
+   */
+  @inline enterGuest(): bool {
+    atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("inGuest"), 1);
+    if (this.seen != processors.currentGeneration()) this.notice();
+    return !this.signals.any() || this.takeSignals();
+  }
+
+  private notice(): void {
+    atomicStore32(changetype<usize>(this) + offsetof<Vcpu>("seen"), processors.currentGeneration());
+    this.forgetTranslations();
+    if (this.takesPrivateVectors) this.interceptInterrupts();
+  }
+
+  /** The NMI came that a processor without a start-up interrupt waits for. */
+  wake(): void {
+    this.tookNmi();
+    this.pendingNmi = false;
+  }
+
+  private takeSignals(): bool {
+    while (true) {
+      const answer = this.signals.take(this.index == 0);
+      switch (answer & ((1 << ANSWER_BITS) - 1)) {
+        case Answer.Reset:
+          this.pendingNmi = false;
+          this.apic.reset();
+          this.reset();
+          break;
+        case Answer.Start:
+          this.startAt(answer >> ANSWER_BITS);
+          break;
+        case Answer.Nmi:
+          this.pendingNmi = true;
+          break;
+        case Answer.Wait:
+          this.inGuest = 0;
+          return false;
+        default:
+          return true;
+      }
+    }
+  }
 
   /** Page fault with CR2 set to the guest-virtual `address`. */
   raisePageFault(address: u64, error: u32): void {

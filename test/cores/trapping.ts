@@ -4,7 +4,7 @@ import { exit as answer } from "../../src/main";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
 import { ExitCode } from "../../src/vcpu/svm/vmcb";
-export { boot, trap } from "../../src/main";
+export { boot, processor, trap, wake } from "../../src/main";
 
 const TRAP_LEAF: u32 = 0x5348_dead;
 const enum Fault {
@@ -17,7 +17,7 @@ const enum Fault {
 }
 let done: u32 = 0;
 
-export function exit(run: usize): void {
+export function exit(run: usize): bool {
   const vcpu = changetype<SvmVcpu>(changetype<GuestRun>(run).vcpu);
   if (vcpu.vmcb.exitCode == ExitCode.Cpuid && (vcpu.vmcb.rax as u32) == TRAP_LEAF) {
     const fault = vcpu.registers.rcx as u32;
@@ -26,7 +26,7 @@ export function exit(run: usize): void {
       store<u64>(8192 + 64, failAs(fault)); // kept: the result must not be optimised away
     }
   }
-  answer(run);
+  return answer(run);
 }
 
 function failAs(fault: u32): u64 {

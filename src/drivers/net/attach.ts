@@ -27,7 +27,10 @@ let shown: VirtioFunction | null = null;
 /** Silences the mediated card for good, when something in it is broken. The guest lives on without it. */
 export function quietNetwork(): void {
   const front = shown;
-  if (front !== null) front.quiet();
+  if (front === null) return;
+  front.lock.acquire();
+  front.quiet();
+  front.lock.release();
 }
 
 /**

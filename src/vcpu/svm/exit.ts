@@ -1,14 +1,13 @@
-import { counters } from "../../control/counters";
 import { hypercall } from "../../control/hypercall";
 import { carryOutAt } from "../../decode/emulate";
-import { instructionLength, lastPlace, twoByteLength } from "../../decode/length";
+import { instructionLength, twoByteLength } from "../../decode/length";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
 import { guestSpace } from "../../memory/space";
 import { wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
-import { externalInterrupt } from "../interrupts";
+import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
 import { resetMachine } from "../reset";
 import { Exception } from "../vcpu";
 import { portAccess } from "./io";
@@ -24,28 +23,36 @@ const enum Opcode {
   Cpuid = 0xa20f,
 }
 
-/** Answers one #VMEXIT of the processor whose run block this is. */
-export function handleExit(run: GuestRun): void {
+/** Answers one #VMEXIT of the processor whose run block this is; true if it then waits for a start-up interrupt. */
+export function handleExit(run: GuestRun): bool {
   const vcpu = changetype<SvmVcpu>(run.vcpu);
   const vmcb = vcpu.vmcb;
   const code = vmcb.exitCode;
+  vcpu.leaveGuest();
   vcpu.load();
-  counters.countExit(code);
+  vcpu.counters.countExit(code);
   vmcb.eventInjection = 0;
   vmcb.tlbControl = 0;
   const interrupted = vmcb.exitIntInfo;
   if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
   dispatch(vcpu, code);
-  vcpu.store();
-  counters.answered++;
+  vcpu.counters.answered++;
+  return !vcpu.enter();
+}
+
+/** An NMI came to a processor that waits for a start-up interrupt; true if it goes on waiting. */
+export function handleWake(run: GuestRun): bool {
+  const vcpu = changetype<SvmVcpu>(run.vcpu);
+  vcpu.wake();
+  return !vcpu.enter();
 }
 
 function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
-      if (lastPlace.holds(vcpu, Opcode.Cpuid)) vcpu.advanceTo(vcpu.registers.rip + 2);
+      if (vcpu.lastPlace.holds(vcpu, Opcode.Cpuid)) vcpu.advanceTo(vcpu.registers.rip + 2);
       else if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
-      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4);
+      guestCpuid.execute(vcpu, vcpu.vmcb.cr4);
       return;
     case ExitCode.Ioio:
       return portAccess(vcpu);
@@ -53,6 +60,12 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
       return nestedPageFault(vcpu);
     case ExitCode.Intr:
       return externalInterrupt(vcpu);
+    case ExitCode.Nmi:
+      return nonMaskableInterrupt(vcpu);
+    case ExitCode.Iret:
+      return vcpu.endNmi();
+    case ExitCode.Vintr:
+      return vcpu.closeWindow();
     case ExitCode.Msr:
       return msrAccess(vcpu);
     case ExitCode.Vmmcall:
@@ -116,9 +129,9 @@ function nestedPageFault(vcpu: SvmVcpu): void {
   const hooked = guestSpace.hooks.touches(address & ~0xfff, 0x1000);
   if (!hooked) {
     if (guestMemory.permits(address, 1)) {
-      if (guestSpace.nested.mapOnDemand(address)) return;
+      if (guestSpace.mapOnDemand(address)) return;
     } else {
-      counters.blockWrites++;
+      vcpu.counters.blockWrites++;
     }
   }
   const outcome = carryOutAt(vcpu, guestSpace.bus, address);
@@ -127,7 +140,7 @@ function nestedPageFault(vcpu: SvmVcpu): void {
 }
 
 function unknownInstruction(vcpu: SvmVcpu, address: u64): void {
-  if (!counters.unknownInstructions++) {
+  if (!vcpu.counters.unknownInstructions++) {
     log
       .warn("an instruction that Sheer does not know touched ")
       .hex(address)

@@ -1,5 +1,4 @@
 import { guestMemory } from "../../memory/guest";
-import { guestSpace } from "../../memory/space";
 import { cpuid, rdmsr, tryRdmsr, tryWrmsr } from "../../metal";
 import { log } from "../../log/log";
 import { EFER_SVME, SvmVcpu } from "./vcpu";
@@ -62,7 +61,7 @@ class SvmMsrs {
       case Msr.SvmKey:
         break;
       default: {
-        const result = memory.data(8, 8);
+        const result = vcpu.scratch();
         if (!tryRdmsr(index, result)) return false;
         value = load<u64>(result);
       }
@@ -96,7 +95,7 @@ class SvmMsrs {
     // Long mode cannot be switched while paging is on (AMD APM 2, 14.6); LMA is the processor's own.
     if ((vmcb.cr0 & CR0_PG) != 0 && ((old ^ value) & Efer.Lme) != 0) return false;
     vmcb.efer = (value & ~(Efer.Lma as u64)) | (old & Efer.Lma) | EFER_SVME;
-    guestSpace.flush(); // NXE changes what page-table entries mean
+    vcpu.forgetTranslations(); // NXE changes what page-table entries mean
     return true;
   }
 }

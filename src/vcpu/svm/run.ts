@@ -28,6 +28,9 @@ export class GuestRun {
   hostVmcb: u64;
   /** 0xa0: the processor this block belongs to. */
   vcpu: usize;
+  /** 0xa8: what an instruction of the machine writes to memory. */
+  scratch0: u64;
+  scratch1: u64;
 
   get registers(): Registers {
     return changetype<Registers>(changetype<usize>(this));

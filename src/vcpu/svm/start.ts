@@ -1,8 +1,8 @@
-import { BootInfo } from "../../boot/info";
-import { runSvmGuest } from "../../metal";
-import { guestSpace, TranslationCaches } from "../../memory/space";
-import { InterruptIntercept, privateVectors } from "../../interrupt/vectors";
+import { FirmwareContext } from "../../boot/info";
+import { cpuid, runSvmGuest } from "../../metal";
+import { guestSpace } from "../../memory/space";
 import { portHooks } from "../io";
+import { processors } from "../processors";
 import { enableSvm } from "./enable";
 import { svmMsrs } from "./msrs";
 import { IoPermissions } from "./permissions";
@@ -11,52 +11,47 @@ import { SvmVcpu } from "./vcpu";
 import { Intercept1, Intercept2, Vmcb } from "./vmcb";
 
 const NP_ENABLE: u64 = 1;
-const FLUSH_ALL: u8 = 1;
 const ASID: u32 = 1;
 
-/** The one processor's translation caches: emptied by its next VMRUN. */
-class SvmTranslationCaches extends TranslationCaches {
-  constructor(private readonly vmcb: Vmcb) {
-    super();
-  }
-  flush(): void {
-    this.vmcb.tlbControl = FLUSH_ALL;
-  }
-}
+/** What all processors share: which ports and MSRs cause exits. */
+class SvmMachine {
+  readonly io: IoPermissions = new IoPermissions();
 
-/**
- * Interrupts go to the guest as without Sheer (V_INTR_MASKING is 0: the guest's IF holds them back), but once intercepted
- * one that the guest can take ends its run first, so that private vectors are seen. NMIs go straight to the guest.
- */
-class SvmInterruptIntercept extends InterruptIntercept {
-  constructor(private readonly vmcb: Vmcb) {
-    super();
-  }
   begin(): void {
-    this.vmcb.interceptMisc1 |= Intercept1.Intr;
+    portHooks.begin(this.io);
+    svmMsrs.begin();
   }
 }
 
-/** Makes this processor ready to run the guest; its exits, ports and address space are in place afterwards. */
-export function prepareSvm(): SvmVcpu {
+export const svmMachine = new SvmMachine();
+
+/** Makes the processor that this runs on ready to run the guest. Before the heap is sealed, one processor at a time. */
+export function prepareSvm(index: u32): SvmVcpu {
   enableSvm();
-  const vcpu = new SvmVcpu(changetype<GuestRun>(heap.alloc(offsetof<GuestRun>())));
+  const vcpu = new SvmVcpu(changetype<GuestRun>(heap.alloc(offsetof<GuestRun>())), index, localApicId());
   const vmcb = vcpu.vmcb;
-  const io = new IoPermissions();
-  portHooks.begin(io);
-  svmMsrs.begin();
-  privateVectors.setIntercept(new SvmInterruptIntercept(vmcb));
-  guestSpace.setCaches(new SvmTranslationCaches(vmcb));
-  vmcb.iopmBase = io.address();
+  vmcb.iopmBase = svmMachine.io.address();
   vmcb.msrpmBase = svmMsrs.permissions.address();
   vmcb.guestAsid = ASID;
-  vmcb.tlbControl = FLUSH_ALL;
   vmcb.nestedControl = NP_ENABLE;
   vmcb.nestedCr3 = guestSpace.nested.rootAddress();
   setIntercepts(vmcb);
+  vcpu.forgetTranslations();
+  vcpu.apic.begin();
+  processors.add(vcpu);
   return vcpu;
 }
 
+function localApicId(): u32 {
+  const registers = memory.data(16, 8);
+  cpuid(1, 0, registers);
+  return load<u8>(registers, 7);
+}
+
+/**
+ * External interrupts go to the guest as without Sheer (V_INTR_MASKING is 0: the guest's IF holds them back), until a
+ * processor takes private vectors. NMIs end the guest's run, since Sheer sends its own: see interceptNmis.
+ */
 function setIntercepts(vmcb: Vmcb): void {
   vmcb.interceptMisc1 =
     Intercept1.Init |
@@ -76,8 +71,14 @@ function setIntercepts(vmcb: Vmcb): void {
     Intercept2.Skinit;
 }
 
-/** Lets the guest go on as the firmware, whose call of sheer.efi returns `status`. Does not return on a real machine. */
-export function startSvm(vcpu: SvmVcpu, info: BootInfo, status: u64): void {
-  vcpu.resumeFirmware(info, status);
+/** On a machine with several processors: NMIs are how Sheer stops the guest on another one. */
+export function interceptNmis(vcpu: SvmVcpu): void {
+  vcpu.vmcb.interceptMisc1 |= Intercept1.Nmi;
+}
+
+/** Lets the guest go on as the firmware, whose call of Sheer returns `status`. Does not return on a real machine. */
+export function startSvm(vcpu: SvmVcpu, context: FirmwareContext, status: u64): void {
+  vcpu.resumeFirmware(context, status);
+  vcpu.enter();
   runSvmGuest(changetype<usize>(vcpu.run));
 }

@@ -1,9 +1,9 @@
-import { BootInfo } from "../../boot/info";
-import { physOf, physRead64, rdmsr } from "../../metal";
+import { FirmwareContext } from "../../boot/info";
+import { clearBreakpoints, cpuid, physOf, physRead64, rdmsr } from "../../metal";
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
 import { GuestRun } from "./run";
-import { Event, EventType, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
+import { Event, EventType, Intercept1, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const EFER_LMA: u64 = 1 << 10;
@@ -23,21 +23,48 @@ const SYSTEM_MSRS: StaticArray<u32> = [
   0x176, // SYSENTER_EIP
 ];
 const MSR_PAT: u32 = 0x277;
-const MSR_FS_BASE: u32 = 0xc000_0100;
-const MSR_GS_BASE: u32 = 0xc000_0101;
+
+const FLUSH_ALL: u8 = 1;
+/** A virtual interrupt of the highest priority, whatever the task priority: only to exit when the guest can take one. */
+const INTERRUPT_WINDOW: u64 = (1 << 8) | (15 << 16) | (1 << 20);
+
+/** What INIT leaves in the registers (AMD APM 2, table 14-1). */
+const CR0_AFTER_INIT: u64 = 1 << 4;
+const CR0_KEPT_BY_INIT: u64 = (1 << 30) | (1 << 29);
+const DR6_AFTER_INIT: u64 = 0xffff_0ff0;
+const DR7_AFTER_INIT: u64 = 0x400;
+const RESET_SELECTOR: u32 = 0xf000;
+const RESET_BASE: u64 = 0xffff_0000;
+const RESET_RIP: u64 = 0xfff0;
+/** Segment attributes in real mode: present, and code, data, LDT or busy TSS. */
+const enum Attributes {
+  Ldt = 0x82,
+  Tss = 0x8b,
+  Data = 0x93,
+  Code = 0x9b,
+}
 
 /** A guest processor under AMD-V. Its registers are in the run block from exit to entry, all else in its VMCB. */
 export class SvmVcpu extends Vcpu {
   readonly vmcb: Vmcb;
+  /** The guest handles an NMI: the next waits for its IRET. */
+  private nmiBlocked: bool = false;
 
-  constructor(readonly run: GuestRun) {
-    super(run.registers);
+  constructor(
+    readonly run: GuestRun,
+    index: u32,
+    id: u32,
+  ) {
+    super(run.registers, index, id);
     this.vmcb = changetype<Vmcb>(takePages(1));
     run.guestVmcb = physOf(changetype<usize>(this.vmcb));
     run.hostVmcb = physOf(takePages(1));
     run.vcpu = changetype<usize>(this);
   }
 
+  scratch(): usize {
+    return changetype<usize>(this.run) + offsetof<GuestRun>("scratch0");
+  }
   cr0(): u64 {
     return this.vmcb.cr0;
   }
@@ -84,8 +111,50 @@ export class SvmVcpu extends Vcpu {
   injectInterrupt(vector: u32): void {
     this.vmcb.eventInjection = Event.make(EventType.External, vector);
   }
-  injectNmi(): void {
-    this.vmcb.eventInjection = Event.make(EventType.Nmi, 2);
+  forgetTranslations(): void {
+    this.vmcb.tlbControl = FLUSH_ALL;
+  }
+  interceptInterrupts(): void {
+    this.vmcb.interceptMisc1 |= Intercept1.Intr;
+  }
+
+  /** Before every entry; false if the processor waits for a start-up interrupt instead. */
+  @inline enter(): bool {
+    if (!this.enterGuest()) return false;
+    if (this.pendingNmi) this.offerNmi();
+    this.store();
+    return true;
+  }
+
+  /** Gives the guest a waiting NMI, or sees to it that an exit comes when it can take one: before an entry. */
+  private offerNmi(): void {
+    const vmcb = this.vmcb;
+    if (this.nmiBlocked) return;
+    if (vmcb.eventInjection & Event.VALID || vmcb.interruptShadow & 1) return this.openWindow();
+    this.pendingNmi = false;
+    this.nmiBlocked = true;
+    vmcb.eventInjection = Event.make(EventType.Nmi, 2);
+    vmcb.interceptMisc1 |= Intercept1.Iret;
+  }
+
+  private openWindow(): void {
+    this.vmcb.virtualInterrupt = INTERRUPT_WINDOW;
+    this.vmcb.interceptMisc1 |= Intercept1.Vintr;
+  }
+
+  closeWindow(): void {
+    this.vmcb.virtualInterrupt = 0;
+    this.vmcb.interceptMisc1 &= ~Intercept1.Vintr;
+  }
+
+  /**
+   * The guest is about to return from its NMI handler. A next NMI comes when it can be interrupted after that: before
+   * the IRET it would run on the stack that the IRET still needs.
+   */
+  endNmi(): void {
+    this.vmcb.interceptMisc1 &= ~Intercept1.Iret;
+    this.nmiBlocked = false;
+    if (this.pendingNmi) this.openWindow();
   }
 
   longMode(): bool {
@@ -108,56 +177,92 @@ export class SvmVcpu extends Vcpu {
     this.raise(Exception.Debug);
   }
 
+  reset(): void {
+    const registers = this.registers;
+    for (let i: u32 = 0; i < 16; i++) registers.set(i, 0);
+    const signature = memory.data(16, 8); // the same on every processor
+    cpuid(1, 0, signature);
+    registers.rdx = load<u32>(signature) as u64;
+    registers.rip = RESET_RIP;
+    registers.rflags = 2;
+    const vmcb = this.vmcb;
+    vmcb.cr0 = CR0_AFTER_INIT | (vmcb.cr0 & CR0_KEPT_BY_INIT);
+    vmcb.cr2 = vmcb.cr3 = vmcb.cr4 = 0;
+    vmcb.efer = EFER_SVME;
+    vmcb.dr6 = DR6_AFTER_INIT;
+    vmcb.dr7 = DR7_AFTER_INIT;
+    clearBreakpoints();
+    for (let segment: u32 = 0; segment <= (Segment.Gs as u32); segment++)
+      vmcb.segment(segment).set(0, Attributes.Data, 0xffff, 0);
+    vmcb.segment(Segment.Cs).set(RESET_SELECTOR, Attributes.Code, 0xffff, RESET_BASE);
+    vmcb.segment(TableRegister.Gdtr).set(0, 0, 0xffff, 0);
+    vmcb.segment(TableRegister.Idtr).set(0, 0, 0xffff, 0);
+    vmcb.segment(TableRegister.Ldtr).set(0, Attributes.Ldt, 0xffff, 0);
+    vmcb.segment(TableRegister.Tr).set(0, Attributes.Tss, 0xffff, 0);
+    vmcb.cpl = 0;
+    vmcb.eventInjection = 0;
+    vmcb.interruptShadow = 0;
+    this.nmiBlocked = false;
+    this.closeWindow();
+    vmcb.interceptMisc1 &= ~Intercept1.Iret;
+    this.forgetTranslations();
+  }
+
+  startAt(vector: u32): void {
+    this.registers.rip = 0;
+    this.vmcb.segment(Segment.Cs).set(vector << 8, Attributes.Code, 0xffff, (vector as u64) << 12);
+  }
+
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
-  resumeFirmware(info: BootInfo, status: u64): void {
+  resumeFirmware(context: FirmwareContext, status: u64): void {
     const registers = this.registers;
     registers.rax = status;
-    registers.rbx = info.rbx;
-    registers.rbp = info.rbp;
-    registers.rsi = info.rsi;
-    registers.rdi = info.rdi;
-    registers.r12 = info.r12;
-    registers.r13 = info.r13;
-    registers.r14 = info.r14;
-    registers.r15 = info.r15;
-    registers.rip = physRead64(info.rsp);
-    registers.rsp = info.rsp + 8;
-    registers.rflags = info.rflags;
+    registers.rbx = context.rbx;
+    registers.rbp = context.rbp;
+    registers.rsi = context.rsi;
+    registers.rdi = context.rdi;
+    registers.r12 = context.r12;
+    registers.r13 = context.r13;
+    registers.r14 = context.r14;
+    registers.r15 = context.r15;
+    registers.rip = physRead64(context.rsp);
+    registers.rsp = context.rsp + 8;
+    registers.rflags = context.rflags;
     const vmcb = this.vmcb;
-    vmcb.cr0 = info.cr0;
-    vmcb.cr3 = info.cr3;
-    vmcb.cr4 = info.cr4;
-    vmcb.efer = info.efer | EFER_SVME;
-    vmcb.dr6 = 0xffff_0ff0;
-    vmcb.dr7 = 0x400;
+    vmcb.cr0 = context.cr0;
+    vmcb.cr3 = context.cr3;
+    vmcb.cr4 = context.cr4;
+    vmcb.efer = context.efer | EFER_SVME;
+    vmcb.dr6 = DR6_AFTER_INIT;
+    vmcb.dr7 = DR7_AFTER_INIT;
     vmcb.guestPat = rdmsr(MSR_PAT);
-    this.loadSegments(info);
+    this.loadSegments(context);
     for (let i = 0; i < SYSTEM_MSRS.length; i++) vmcb.setSystemMsr(i, rdmsr(unchecked(SYSTEM_MSRS[i])));
     this.store();
   }
 
-  private loadSegments(info: BootInfo): void {
+  private loadSegments(context: FirmwareContext): void {
     const vmcb = this.vmcb;
-    this.loadSegment(info, Segment.Es, info.es);
-    this.loadSegment(info, Segment.Cs, info.cs);
-    this.loadSegment(info, Segment.Ss, info.ss);
-    this.loadSegment(info, Segment.Ds, info.ds);
-    this.loadSegment(info, Segment.Fs, info.fs);
-    this.loadSegment(info, Segment.Gs, info.gs);
-    vmcb.segment(Segment.Fs).base = rdmsr(MSR_FS_BASE);
-    vmcb.segment(Segment.Gs).base = rdmsr(MSR_GS_BASE);
-    this.loadSegment(info, TableRegister.Ldtr, info.ldtr);
-    this.loadSegment(info, TableRegister.Tr, info.tr);
-    vmcb.segment(TableRegister.Gdtr).set(0, 0, info.gdtLimit, info.gdtBase);
-    vmcb.segment(TableRegister.Idtr).set(0, 0, info.idtLimit, info.idtBase);
+    this.loadSegment(context, Segment.Es, context.es);
+    this.loadSegment(context, Segment.Cs, context.cs);
+    this.loadSegment(context, Segment.Ss, context.ss);
+    this.loadSegment(context, Segment.Ds, context.ds);
+    this.loadSegment(context, Segment.Fs, context.fs);
+    this.loadSegment(context, Segment.Gs, context.gs);
+    vmcb.segment(Segment.Fs).base = context.fsBase;
+    vmcb.segment(Segment.Gs).base = context.gsBase;
+    this.loadSegment(context, TableRegister.Ldtr, context.ldtr);
+    this.loadSegment(context, TableRegister.Tr, context.tr);
+    vmcb.segment(TableRegister.Gdtr).set(0, 0, context.gdtLimit, context.gdtBase);
+    vmcb.segment(TableRegister.Idtr).set(0, 0, context.idtLimit, context.idtBase);
     vmcb.cpl = 0;
   }
 
   /** Fills a segment register's hidden part from the firmware's GDT, as loading the selector did (AMD APM 2, 4.7 and 4.8). */
-  private loadSegment(info: BootInfo, index: u32, selector: u32): void {
+  private loadSegment(context: FirmwareContext, index: u32, selector: u32): void {
     const segment = this.vmcb.segment(index);
     if (!(selector & ~3)) return segment.set(selector, 0, 0, 0);
-    const at = info.gdtBase + ((selector & ~7) as u64);
+    const at = context.gdtBase + ((selector & ~7) as u64);
     const descriptor = physRead64(at);
     let base = ((descriptor >> 16) & 0xff_ffff) | ((descriptor >> 32) & 0xff00_0000);
     if (index >= (TableRegister.Gdtr as u32)) base |= physRead64(at + 8) << 32;

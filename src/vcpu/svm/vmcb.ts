@@ -7,6 +7,7 @@ export const enum Intercept1 {
   Init = 1 << 3,
   Vintr = 1 << 4,
   Cpuid = 1 << 18,
+  Iret = 1 << 20,
   Invd = 1 << 22,
   Invlpga = 1 << 26,
   IoioProt = 1 << 27,
@@ -32,6 +33,7 @@ export const enum ExitCode {
   Init = 0x63,
   Vintr = 0x64,
   Cpuid = 0x72,
+  Iret = 0x74,
   Invd = 0x76,
   Invlpga = 0x7a,
   Ioio = 0x7b,
@@ -125,6 +127,10 @@ export class Vmcb {
   /** TLB_CONTROL: 1 flushes everything on the next VMRUN. */
   set tlbControl(v: u8) {
     store<u8>(this.at, v, 0x05c);
+  }
+  /** V_IRQ 8, V_INTR_PRIO 19:16, V_IGN_TPR 20, V_INTR_MASKING 24, V_INTR_VECTOR 39:32. */
+  set virtualInterrupt(v: u64) {
+    store<u64>(this.at, v, 0x060);
   }
   /** Bit 0: the guest is in the shadow of STI or MOV SS. */
   get interruptShadow(): u64 {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, s
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { atomicImports } from "../../../machine/imports.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const entry = "test/unit/decode/core/guest.ts";
@@ -103,6 +104,10 @@ export interface DeviceAccess {
 const MEMORY_SIZE = 16 << 20;
 const PML4 = 0x10_0000;
 const PDPT = 0x10_1000;
+
+function unused(): never {
+  throw new Error("no instruction does this");
+}
 
 /** A guest processor of the core, with 16 MiB of memory of its own and a device behind the hooks. */
 export class Guest {
@@ -212,6 +217,11 @@ export class Guest {
       physWrite16: (a: bigint, v: number) => there(a, 2) && view.setUint16(Number(a), v, true),
       physWrite32: (a: bigint, v: number) => there(a, 4) && view.setUint32(Number(a), v, true),
       physWrite64: (a: bigint, v: bigint) => there(a, 8) && view.setBigUint64(Number(a), v, true),
+      ...atomicImports(() => new DataView(this.core.memory.buffer)),
+      thisProcessor: () => 0,
+      // what only the rest of a processor needs
+      pause: unused,
+      openInterruptWindow: unused,
       // no device decodes any port
       in8: () => 0xff,
       in16: () => 0xffff,

@@ -45,10 +45,17 @@ class Bench implements CoreExports {
   boot(): bigint {
     return 0n;
   }
-  exit(): void {
+  processor(): void {
+    // there is no other
+  }
+  wake(): number {
+    return 0;
+  }
+  exit(): number {
     const code = Number(this.get(Control.ExitCode));
     this.exits.push([code, this.get(Control.ExitInfo1), this.get(Control.ExitInfo2)]);
     this.answer(code);
+    return 0;
   }
   trap(): number {
     return 1;

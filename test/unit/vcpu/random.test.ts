@@ -1,7 +1,7 @@
 // A guest that does anything: whatever it does, Sheer does not trap, its block is as it was for the guest, and a well
 // behaved instruction afterwards is answered as before. Every run is the same; a failure names the seed and the action.
 import { expect, test } from "vitest";
-import { APIC_BASE } from "../../../machine/apic.ts";
+import { APIC_BASE, Delivery } from "../../../machine/apic.ts";
 import type { Width } from "../../../machine/bits.ts";
 import { Machine } from "../../../machine/machine.ts";
 import { ECAM_BASE } from "../../../machine/pci/bus.ts";
@@ -79,7 +79,7 @@ class WildGuest {
     ["configuration by ports", () => this.#configure()],
     ["read", () => this.machine.guest.read(this.#address(), this.#of([1, 2, 4, 8] as const))],
     ["write", () => this.machine.guest.write(this.#address(), this.#of<AccessWidth>([1, 2, 4, 8]), this.#value())],
-    ["local APIC", () => this.machine.guest.write32(APIC_BASE + this.#of(APIC_REGISTERS), this.#word())],
+    ["local APIC", () => this.#writeApic()],
     ["rdmsr", () => this.machine.guest.rdmsr(this.#of([...MSRS, this.#word()]))],
     ["wrmsr", () => this.#writeMsr()],
     ["cpuid", () => this.machine.guest.cpuid(this.#of([0, 1, 7, 0xd, 0x4000_0000, this.#word()]), this.#word())],
@@ -88,6 +88,13 @@ class WildGuest {
     ["garbage", () => this.#garbage()],
     ["exit", () => this.#interruptedExit()],
   ];
+
+  /** All but INIT to itself, after which it would not go on here. */
+  #writeApic(): void {
+    const word = this.#word();
+    const init = ((word >>> 8) & 7) === Delivery.Init;
+    this.machine.guest.write32(APIC_BASE + this.#of(APIC_REGISTERS), init ? (word | 0xc_0000) >>> 0 : word);
+  }
 
   #configure(): void {
     const { guest } = this.machine;

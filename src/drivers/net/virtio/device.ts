@@ -1,4 +1,5 @@
 import { InterruptHandler } from "../../../interrupt/vectors";
+import { TicketLock } from "../../../threads/lock";
 import { Cause, NetworkCard, Offload } from "../card";
 import { netCounters } from "../counters";
 import { VirtioInterrupts } from "./interrupts";
@@ -35,7 +36,7 @@ export class VirtioNet extends InterruptHandler {
   private transmitFrame: u32 = 0;
 
   constructor(readonly card: NetworkCard) {
-    super();
+    super(new TicketLock());
     this.interrupts = new VirtioInterrupts(card);
     this.receiveQueue = new ReceiveQueue(card);
     this.transmitQueue = new TransmitQueue(card);

@@ -55,9 +55,9 @@ export class VirtioFunction extends ConfigDevice {
     io: Bar,
     private readonly memory: Bar,
   ) {
-    super(pci.address);
+    super(pci.address, device.lock);
     this.ports = new VirtioPorts(device);
-    this.window = new VirtioWindow(device.interrupts.msix);
+    this.window = new VirtioWindow(device.interrupts.msix, device.lock);
     this.ioSize = io.size as u32;
     this.ioBar = io.base() as u32;
     this.memoryBar = memory.base();

@@ -15,7 +15,7 @@ export class VirtioPorts extends PortDevice {
   private selected: u32 = 0;
 
   constructor(private readonly device: VirtioNet) {
-    super();
+    super(device.lock);
   }
 
   read(port: u32, width: u32): u32 {

@@ -1,6 +1,7 @@
 import { MmioDevice } from "../../../memory/hooks";
 import { VirtualMsix } from "../../../pci/msix";
 import { widthMask } from "../../../pci/widths";
+import { TicketLock } from "../../../threads/lock";
 
 /** Places in the window, as the MSI-X capability names them. */
 export const MSIX_TABLE: u32 = 0x000;
@@ -16,8 +17,11 @@ export class VirtioWindow extends MmioDevice {
   /** Whether the guest has memory decoding on; else nothing answers. */
   decoding: bool = false;
 
-  constructor(private readonly msix: VirtualMsix) {
-    super();
+  constructor(
+    private readonly msix: VirtualMsix,
+    lock: TicketLock,
+  ) {
+    super(lock);
   }
 
   read(address: u64, width: u32): u64 {

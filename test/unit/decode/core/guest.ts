@@ -35,7 +35,7 @@ class TestVcpu extends Vcpu {
   private readonly state: State;
 
   constructor(state: State) {
-    super(state);
+    super(state, 0, 0);
     this.state = state;
   }
 
@@ -84,7 +84,19 @@ class TestVcpu extends Vcpu {
   injectInterrupt(_vector: u32): void {
     // no instruction does
   }
-  injectNmi(): void {
+  scratch(): usize {
+    return 0;
+  }
+  reset(): void {
+    // no instruction does
+  }
+  startAt(_vector: u32): void {
+    // no instruction does
+  }
+  forgetTranslations(): void {
+    // no instruction does
+  }
+  interceptInterrupts(): void {
     // no instruction does
   }
   private segment(segment: Segment): usize {

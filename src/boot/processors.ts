@@ -1,0 +1,105 @@
+import { log } from "../log/log";
+import { takePages } from "../memory/frames";
+import { atomicCompareExchange32, physOf, processorEntry, processorStack } from "../metal";
+import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
+import { interceptNmis, prepareSvm, startSvm } from "../vcpu/svm/start";
+import { SvmVcpu } from "../vcpu/svm/vcpu";
+import { MAXIMUM_PROCESSORS, ProcessorStart, processors } from "../vcpu/processors";
+import { firmware, guid, Status } from "./firmware";
+
+const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
+/** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
+const enum MpServices {
+  GetNumberOfProcessors = 0,
+  GetProcessorInfo = 8,
+  StartupThisAp = 24,
+}
+/** StatusFlag of EFI_PROCESSOR_INFORMATION, behind the processor's id. */
+const STATUS_FLAG: usize = 8;
+const BOOT_PROCESSOR: u32 = 1 << 0;
+const ENABLED: u32 = 1 << 1;
+/** Bytes set aside for a ProcessorStart. */
+const START_BYTES: usize = 256;
+const START_PAGES: u32 = 4; // for MAXIMUM_PROCESSORS
+/** How long the firmware waits for a processor, in microseconds. */
+const PATIENCE: u64 = 1_000_000;
+
+/** Values of ProcessorStart's `arrival`. */
+const enum Arrival {
+  Expected = 0,
+  Arrived = 1,
+  TooLate = 2,
+}
+
+/** What starting processors are handed: a ProcessorStart each, which one that comes too late may still find. */
+class Handover {
+  private readonly starts: usize;
+
+  constructor() {
+    this.starts = takePages(START_PAGES);
+  }
+
+  @inline at(index: u32): ProcessorStart {
+    return changetype<ProcessorStart>(this.starts + (index as usize) * START_BYTES);
+  }
+}
+
+const handover = new Handover();
+
+/**
+ * Has the firmware send every other processor here, one after the other: each becomes a guest in the middle of what it
+ * does for the firmware, and goes back to that. So whatever way the firmware has of keeping and waking its processors goes
+ * on to work. Called on the boot processor, before the guest runs there.
+ */
+export function startProcessors(bootProcessor: SvmVcpu): void {
+  const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
+  if (!services) return;
+  const result = takePages(1);
+  const at = physOf(result);
+  firmware.call(services, MpServices.GetNumberOfProcessors, services, at, at + 8);
+  const count = load<u32>(result);
+  let index: u32 = 1;
+  for (let number: u32 = 0; number < count; number++) {
+    firmware.call(services, MpServices.GetProcessorInfo, services, number, at);
+    const flags = load<u32>(result, STATUS_FLAG);
+    if (flags & BOOT_PROCESSOR || !(flags & ENABLED)) continue;
+    if (index < MAXIMUM_PROCESSORS) startOne(services, number, index++);
+    else log.warn("processor ").dec(number).text(" stays off: Sheer has room for ").dec(MAXIMUM_PROCESSORS).end();
+  }
+  if (processors.count > 1) interceptNmis(bootProcessor);
+  log.info("").dec(processors.count).text(" of ").dec(count).text(" processors run the guest").end();
+}
+
+function startOne(services: u64, number: u32, index: u32): void {
+  const start = handover.at(index);
+  start.index = index;
+  start.stack = processorStack(index);
+  firmware.call(
+    services,
+    MpServices.StartupThisAp,
+    services,
+    processorEntry(),
+    number,
+    0,
+    PATIENCE,
+    physOf(changetype<usize>(start)),
+  );
+  if (!settle(start, Arrival.TooLate)) return;
+  log.warn("processor ").dec(number).text(" does not answer, and stays off").end();
+}
+
+/** Whether `arrival` is what it comes to: only the first of processor and boot processor has its way. */
+function settle(start: ProcessorStart, arrival: Arrival): bool {
+  const at = changetype<usize>(start) + offsetof<ProcessorStart>("arrival");
+  return atomicCompareExchange32(at, Arrival.Expected, arrival) == Arrival.Expected;
+}
+
+/** On the processor itself. One that comes too late, or cannot run the guest, stops here for good. */
+export function startProcessor(index: u32): void {
+  const start = handover.at(index);
+  if (svmSupport() != SvmSupport.Ready || !settle(start, Arrival.Arrived)) return;
+  const vcpu = prepareSvm(index);
+  interceptNmis(vcpu);
+  log.info("processor ").dec(index).text(" with local APIC ").dec(vcpu.id).text(" runs the guest").end();
+  startSvm(vcpu, start.context, Status.SUCCESS);
+}
