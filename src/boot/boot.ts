@@ -1,5 +1,6 @@
 import { settings } from "../config/settings";
-import { APIC_PAGE, APIC_PAGE_SIZE, ApicPage } from "../interrupt/apic";
+import { APIC_PAGE, APIC_PAGE_SIZE } from "../interrupt/apic";
+import { ApicPage } from "../interrupt/apic-page";
 import { traps } from "../control/trap";
 import { log } from "../log/log";
 import { coreHash, cpuid } from "../metal";

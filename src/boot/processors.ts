@@ -100,6 +100,6 @@ export function startProcessor(index: u32): void {
   if (svmSupport() != SvmSupport.Ready || !settle(start, Arrival.Arrived)) return;
   const vcpu = prepareSvm(index);
   interceptNmis(vcpu);
-  log.info("processor ").dec(index).text(" with local APIC ").dec(vcpu.id).text(" runs the guest").end();
+  log.info("processor ").dec(index).text(" with local APIC ").dec(vcpu.apic.id).text(" runs the guest").end();
   startSvm(vcpu, start.context, Status.SUCCESS);
 }

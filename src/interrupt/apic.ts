@@ -1,19 +1,8 @@
-import {
-  openInterruptWindow,
-  pause,
-  physRead16,
-  physRead32,
-  physRead8,
-  physWrite16,
-  physWrite32,
-  physWrite8,
-} from "../metal";
-import { MmioDevice } from "../memory/hooks";
-import { processors } from "../vcpu/processors";
+import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, tryWrmsr, wrmsr } from "../metal";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
 
-/** Local APIC registers, by offset into its page (AMD APM 2, table 16-2). */
-const enum Register {
+/** Local APIC registers, by offset into its page (AMD APM 2, table 16-2); by 16 bytes less, MSRs from X2APIC_MSRS on. */
+export const enum ApicRegister {
   Id = 0x20,
   TaskPriority = 0x80,
   EndOfInterrupt = 0xb0,
@@ -28,7 +17,7 @@ const enum Register {
   TimerDivide = 0x3e0,
 }
 const MASKED: u32 = 1 << 16;
-const ENABLED: u32 = 1 << 8;
+const DISABLED: u32 = 0xff;
 const DELIVERY_PENDING: u32 = 1 << 12;
 const TO_SELF: u32 = 1 << 18;
 const PATIENCE: u32 = 100_000;
@@ -38,56 +27,115 @@ const VECTORS: u32 = 256;
 export const APIC_PAGE: u64 = 0xfee0_0000;
 export const APIC_PAGE_SIZE: u64 = 0x1000;
 
+/** In x2APIC mode (AMD APM 2, 16.11). */
+const X2APIC_MSRS: u32 = 0x800;
+export const MSR_X2APIC_TASK_PRIORITY: u32 = 0x808;
+export const MSR_X2APIC_INTERRUPT_COMMAND: u32 = 0x830;
+const X2APIC_COMMAND_RESERVED: u64 = 0xfff3_2000;
+
+export const MSR_APIC_BASE: u32 = 0x1b;
+export const APIC_BASE_X2APIC: u64 = 1 << 10;
+export const APIC_BASE_ENABLED: u64 = 1 << 11;
+
+const BROADCAST: u32 = 0xff;
+const X2APIC_BROADCAST: u32 = 0xffff_ffff;
+const FLAT: u32 = 0xf;
+
 /**
  * A processor's local APIC between the guest and the real one: to be used on that processor. Everything goes through but:
- * INIT and SIPI, because a processor that runs a hypervisor must not see them; and a task priority of class 1, which
- * would hold back Sheer's vectors 0x10 to 0x1F and which the guest means for vectors that nothing of its own uses.
+ * INIT, SIPI and NMI, which Sheer carries out itself; and a task priority of class 1, which would hold back Sheer's
+ * vectors 0x10 to 0x1F and which the guest means for vectors that nothing of its own uses.
  */
 export class LocalApic {
-  /** As the guest wrote them. */
-  private taskPriority: u32 = 0;
-  logicalDestination: u32 = 0;
-  destinationFormat: u32 = 0xffff_ffff;
+  x2apic: bool = false;
+  /** As the guest wrote them; others read the destinations. */
+  taskPriority: u32 = 0;
+  private logicalDestination: u32 = 0;
+  private destinationFormat: u32 = 0xffff_ffff;
+  private identity: u32 = 0;
 
   begin(): void {
-    this.logicalDestination = physRead32(APIC_PAGE + Register.LogicalDestination);
-    this.destinationFormat = physRead32(APIC_PAGE + Register.DestinationFormat);
-    this.writeTaskPriority(physRead32(APIC_PAGE + Register.TaskPriority));
+    this.noteMode();
+    this.writeTaskPriority(this.read(ApicRegister.TaskPriority));
   }
 
-  id(): u32 {
-    return physRead32(APIC_PAGE + Register.Id) >> 24;
+  /** After the processor has changed to or from x2APIC mode: what others need to know of it. */
+  noteMode(): void {
+    this.x2apic = (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) != 0;
+    const id = this.read(ApicRegister.Id);
+    this.identity = this.x2apic ? id : id >> 24;
+    this.logicalDestination = this.read(ApicRegister.LogicalDestination);
+    this.destinationFormat = this.x2apic ? 0 : this.read(ApicRegister.DestinationFormat);
   }
 
-  readRegister(offset: u32): u32 {
-    return offset == Register.TaskPriority ? this.taskPriority : physRead32(APIC_PAGE + (offset as u64));
+  /** Its identifier, 8 bits, or 32 in x2APIC mode. */
+  get id(): u32 {
+    return this.identity;
   }
 
-  /** A write of all 32 bits of a register. */
+  /** Whether an interrupt for this destination reaches it; asked by any processor. */
+  answersTo(destination: u32, logical: bool): bool {
+    if (destination == (this.x2apic ? X2APIC_BROADCAST : BROADCAST)) return true;
+    if (!logical) return destination == this.identity;
+    const mine = this.logicalDestination;
+    if (this.x2apic) return mine >> 16 == destination >> 16 && (mine & destination & 0xffff) != 0;
+    if (this.destinationFormat >> 28 == FLAT) return ((mine >> 24) & destination) != 0;
+    return mine >> 28 == destination >> 4 && ((mine >> 24) & destination & 15) != 0; // clusters
+  }
+
+  /** Whether it alone does. */
+  aloneAnswersTo(destination: u32, logical: bool): bool {
+    if (!logical) return destination == this.identity;
+    return destination == (this.x2apic ? this.logicalDestination : this.logicalDestination >> 24);
+  }
+
+  /** A register in its page, as the guest sees it. */
+  @inline readRegister(offset: u32): u32 {
+    return offset == ApicRegister.TaskPriority ? this.taskPriority : physRead32(APIC_PAGE + (offset as u64));
+  }
+
+  /** A write of all 32 bits of a register in its page. */
   writeRegister(offset: u32, value: u32): void {
     switch (offset) {
-      case Register.TaskPriority:
+      case ApicRegister.TaskPriority:
         return this.writeTaskPriority(value);
-      case Register.InterruptCommandLow:
-        if (sendInterprocessor(value, physRead32(APIC_PAGE + Register.InterruptCommandHigh) >> 24)) return;
+      case ApicRegister.InterruptCommandLow:
+        if (sendInterprocessor(value, physRead32(APIC_PAGE + ApicRegister.InterruptCommandHigh) >> 24)) return;
         break;
-      case Register.LogicalDestination:
+      case ApicRegister.LogicalDestination:
         this.logicalDestination = value;
         break;
-      case Register.DestinationFormat:
+      case ApicRegister.DestinationFormat:
         this.destinationFormat = value;
     }
     physWrite32(APIC_PAGE + (offset as u64), value);
   }
 
+  /** The guest's write of the x2APIC's interrupt command; false if it gets #GP. */
+  writeCommand(value: u64): bool {
+    if (!this.x2apic) return tryWrmsr(MSR_X2APIC_INTERRUPT_COMMAND, value); // #GP, from the processor itself
+    if (value & X2APIC_COMMAND_RESERVED) return false;
+    if (sendInterprocessor(value as u32, (value >> 32) as u32)) return true;
+    return tryWrmsr(MSR_X2APIC_INTERRUPT_COMMAND, value);
+  }
+
+  writeTaskPriority(value: u32): void {
+    this.taskPriority = value & 0xff;
+    this.write(ApicRegister.TaskPriority, (value & 0xf0) == 0x10 ? 0 : this.taskPriority);
+  }
+
   /** Sends an interrupt to other processors or this one, whatever the guest is about to send. */
   send(command: u32, destination: u32): void {
-    const prepared = physRead32(APIC_PAGE + Register.InterruptCommandHigh);
-    for (let i: u32 = 0; i < PATIENCE && this.sending(); i++) pause();
-    physWrite32(APIC_PAGE + Register.InterruptCommandHigh, destination << 24);
-    physWrite32(APIC_PAGE + Register.InterruptCommandLow, command);
-    for (let i: u32 = 0; i < PATIENCE && this.sending(); i++) pause();
-    physWrite32(APIC_PAGE + Register.InterruptCommandHigh, prepared);
+    if (this.x2apic) {
+      wrmsr(MSR_X2APIC_INTERRUPT_COMMAND, ((destination as u64) << 32) | (command as u64));
+      return;
+    }
+    const prepared = this.read(ApicRegister.InterruptCommandHigh);
+    this.awaitSent();
+    this.write(ApicRegister.InterruptCommandHigh, destination << 24);
+    this.write(ApicRegister.InterruptCommandLow, command);
+    this.awaitSent();
+    this.write(ApicRegister.InterruptCommandHigh, prepared);
   }
 
   sendNmi(destination: u32): void {
@@ -95,71 +143,42 @@ export class LocalApic {
   }
 
   sendToSelf(vector: u32): void {
-    physWrite32(APIC_PAGE + Register.InterruptCommandLow, TO_SELF | vector);
+    if (this.x2apic) wrmsr(MSR_X2APIC_INTERRUPT_COMMAND, (TO_SELF | vector) as u64);
+    else this.write(ApicRegister.InterruptCommandLow, TO_SELF | vector);
   }
 
   endInterrupt(): void {
-    physWrite32(APIC_PAGE + Register.EndOfInterrupt, 0);
+    this.write(ApicRegister.EndOfInterrupt, 0);
   }
 
   /** What INIT does to it (AMD APM 2, 16.3.1): it is disabled, and nothing is pending or in service. */
   reset(): void {
     this.writeTaskPriority(0);
-    for (let at: u32 = Register.FirstLocalVector; at <= (Register.LastLocalVector as u32); at += 16)
-      physWrite32(APIC_PAGE + (at as u64), MASKED);
-    physWrite32(APIC_PAGE + Register.TimerInitialCount, 0);
-    physWrite32(APIC_PAGE + Register.TimerDivide, 0);
+    for (let at: u32 = ApicRegister.FirstLocalVector; at <= (ApicRegister.LastLocalVector as u32); at += 16)
+      this.write(at, MASKED);
+    this.write(ApicRegister.TimerInitialCount, 0);
+    this.write(ApicRegister.TimerDivide, 0);
     for (let i: u32 = 0; i < VECTORS; i++) {
       this.endInterrupt();
       if (!openInterruptWindow(true)) break;
     }
     for (let i: u32 = 0; i < VECTORS; i++) this.endInterrupt();
-    this.logicalDestination = 0;
-    this.destinationFormat = 0xffff_ffff;
-    physWrite32(APIC_PAGE + Register.LogicalDestination, 0);
-    physWrite32(APIC_PAGE + Register.DestinationFormat, 0xffff_ffff);
-    physWrite32(APIC_PAGE + Register.SpuriousVector, 0xff & ~ENABLED);
+    if (!this.x2apic) {
+      this.writeRegister(ApicRegister.LogicalDestination, 0);
+      this.writeRegister(ApicRegister.DestinationFormat, 0xffff_ffff);
+    }
+    this.write(ApicRegister.SpuriousVector, DISABLED);
   }
 
-  private sending(): bool {
-    return (physRead32(APIC_PAGE + Register.InterruptCommandLow) & DELIVERY_PENDING) != 0;
+  private read(offset: u32): u32 {
+    return this.x2apic ? (rdmsr(X2APIC_MSRS + (offset >> 4)) as u32) : physRead32(APIC_PAGE + (offset as u64));
+  }
+  private write(offset: u32, value: u32): void {
+    if (this.x2apic) wrmsr(X2APIC_MSRS + (offset >> 4), value as u64);
+    else physWrite32(APIC_PAGE + (offset as u64), value);
   }
 
-  private writeTaskPriority(value: u32): void {
-    this.taskPriority = value & 0xff;
-    physWrite32(APIC_PAGE + Register.TaskPriority, (value & 0xf0) == 0x10 ? 0 : this.taskPriority);
+  private awaitSent(): void {
+    for (let i: u32 = 0; i < PATIENCE && this.read(ApicRegister.InterruptCommandLow) & DELIVERY_PENDING; i++) pause();
   }
-}
-
-/** The page at which every processor finds its own local APIC. */
-export class ApicPage extends MmioDevice {
-  read(address: u64, width: u32): u64 {
-    if (width == 4) return processors.current().apic.readRegister((address as u32) & 0xfff) as u64;
-    if (width == 8) return (physRead32(address) as u64) | ((physRead32(address + 4) as u64) << 32);
-    return (width == 1 ? physRead8(address) : physRead16(address)) as u64;
-  }
-
-  /**
-   * Registers lie 16 bytes apart. What is written between them is undefined (AMD APM 2, 16.3.2), and some local APICs
-   * take it for a write to the register below: it is dropped, and so is a part of a register that Sheer looks at.
-   */
-  write(address: u64, width: u32, value: u64): void {
-    const offset = (address as u32) & 0xfff;
-    if (offset & 15) return;
-    if (width >= 4) processors.current().apic.writeRegister(offset, value as u32);
-    else writePart(address, width, value);
-  }
-}
-
-/** One or two bytes of a register. */
-function writePart(address: u64, width: u32, value: u64): void {
-  switch ((address as u32) & 0xfff) {
-    case Register.InterruptCommandLow:
-    case Register.TaskPriority:
-    case Register.LogicalDestination:
-    case Register.DestinationFormat:
-      return;
-  }
-  if (width == 1) physWrite8(address, value as u32);
-  else physWrite16(address, value as u32);
 }

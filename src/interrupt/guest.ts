@@ -28,16 +28,11 @@ export class GuestInterrupts {
     if (vector < 0x10 || mode > (DeliveryMode.LowestPriority as u32)) return;
     const destination = ((address >> 12) as u32) & 0xff;
     const logical = (address & LOGICAL) != 0;
-    if (!this.isHere(destination, logical)) {
+    if (!this.apic.aloneAnswersTo(destination, logical)) {
       return this.apic.send((mode << 8) | (logical ? LOGICAL_DESTINATION : 0) | vector, destination);
     }
     if (this.translating && this.translated == NONE) this.translated = vector as i32;
     else if (this.translated != (vector as i32)) this.apic.sendToSelf(vector);
-  }
-
-  /** Whether a message is for this processor alone. */
-  private isHere(destination: u32, logical: bool): bool {
-    return destination == (logical ? this.apic.logicalDestination >> 24 : this.apic.id());
   }
 
   beginTranslation(): void {

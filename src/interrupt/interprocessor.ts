@@ -24,13 +24,11 @@ const enum Shorthand {
   AllIncludingSelf = 2,
   AllButSelf = 3,
 }
-const BROADCAST: u32 = 0xff;
-const FLAT: u32 = 0xf;
 
 /**
  * Carries out what the guest sends by its interrupt command register if that is not for real APICs: INIT and start-up
  * interrupts, and with several processors NMIs too, which Sheer tells from its own so. False for all others.
- * `destination` is the high half's field.
+ * `destination` is the high half's field, of 8 bits or in x2APIC mode 32.
  */
 export function sendInterprocessor(command: u32, destination: u32): bool {
   const mode: u32 = (command >> 8) & 7;
@@ -42,9 +40,10 @@ export function sendInterprocessor(command: u32, destination: u32): bool {
   // The end of INIT's level means nothing to processors with a local APIC of this kind (Intel SDM 3, 10.6.1).
   if (mode == DeliveryMode.Init && command & Command.LevelTriggered && !(command & Command.Assert)) return true;
   const sender = processors.current();
+  const logical = (command & Command.LogicalDestination) != 0;
   for (let i: u32 = 0; i < processors.count; i++) {
     const target = processors.at(i);
-    const meant = shorthand == Shorthand.AllButSelf ? target !== sender : isMeant(target, command, destination);
+    const meant = shorthand == Shorthand.AllButSelf ? target !== sender : target.apic.answersTo(destination, logical);
     if (meant) signal(target, mode, command & 0xff);
   }
   return true;
@@ -55,12 +54,4 @@ function signal(target: Vcpu, mode: u32, vector: u32): void {
   else if (mode == DeliveryMode.Nmi) target.signals.sendNmi();
   else if (mode != DeliveryMode.Startup || !target.signals.sendStartup(vector)) return;
   if (target !== processors.current()) target.kick();
-}
-
-function isMeant(target: Vcpu, command: u32, destination: u32): bool {
-  if (destination == BROADCAST) return true;
-  if (!(command & Command.LogicalDestination)) return target.id == destination;
-  const mine = target.apic.logicalDestination >> 24;
-  if (target.apic.destinationFormat >> 28 == FLAT) return (mine & destination) != 0;
-  return mine >> 4 == destination >> 4 && (mine & destination & 15) != 0; // clusters
 }

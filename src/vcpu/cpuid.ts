@@ -28,7 +28,6 @@ const enum Leaf {
 
 const HYPERVISOR: u32 = 1 << 31;
 const OSXSAVE: u32 = 1 << 27;
-const X2APIC: u32 = 1 << 21;
 const VMX: u32 = 1 << 5;
 const OSPKE: u32 = 1 << 4;
 const SVM: u32 = 1 << 2;
@@ -61,8 +60,7 @@ export class GuestCpuid {
     const result = changetype<CpuidResult>(vcpu.scratch());
     cpuid(leaf, subleaf, changetype<usize>(result));
     if (leaf == Leaf.Features) {
-      // Sheer stands before the local APIC's page: a guest must not look for its registers elsewhere.
-      result.ecx &= ~(HYPERVISOR | OSXSAVE | X2APIC | VMX);
+      result.ecx &= ~(HYPERVISOR | OSXSAVE | VMX);
       if (!this.stealth) result.ecx |= HYPERVISOR;
       if (cr4 & CR4_OSXSAVE) result.ecx |= OSXSAVE;
     } else if (leaf == Leaf.StructuredExtended) {

@@ -113,11 +113,10 @@ export abstract class Vcpu {
   /** The generation of the guest's address space that it last ran with. */
   private seen: u32 = 0;
 
-  /** `index` counts the processors from the boot processor's 0; `id` is its local APIC's. */
+  /** `index` counts the processors from the boot processor's 0. */
   constructor(
     readonly registers: Registers,
     readonly index: u32,
-    readonly id: u32,
   ) {}
 
   /** 16 bytes that nothing but the present exit uses. */
@@ -163,7 +162,7 @@ export abstract class Vcpu {
   /** Ends the guest's run on this processor, from another one. */
   kick(): void {
     if (atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 1)) return; // the first is still on its way
-    processors.current().apic.sendNmi(this.id);
+    processors.current().apic.sendNmi(this.apic.id);
   }
 
   /** An NMI was taken while Sheer ran: by it, or on the guest's behalf. */

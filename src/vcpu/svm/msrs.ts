@@ -1,12 +1,11 @@
-import { guestMemory } from "../../memory/guest";
-import { cpuid, rdmsr, tryRdmsr, tryWrmsr } from "../../metal";
-import { log } from "../../log/log";
+import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic";
+import { apicBase } from "../../interrupt/apic-base";
+import { cpuid, tryRdmsr, tryWrmsr } from "../../metal";
 import { EFER_SVME, SvmVcpu } from "./vcpu";
 import { MsrPermissions } from "./permissions";
 
 /** MSRs whose guest view is not the processor's. */
 const enum Msr {
-  ApicBase = 0x1b,
   Efer = 0xc000_0080,
   VmCr = 0xc001_0114,
   VmHsavePa = 0xc001_0117,
@@ -34,7 +33,9 @@ class SvmMsrs {
   private eferBits: u64 = 0;
 
   begin(): void {
-    this.permissions.interceptWrite(Msr.ApicBase); // firmware reads it at every timer tick
+    this.permissions.interceptWrite(MSR_APIC_BASE); // firmware reads it at every timer tick
+    this.permissions.interceptWrite(MSR_X2APIC_INTERRUPT_COMMAND);
+    this.interceptBoth(MSR_X2APIC_TASK_PRIORITY);
     this.interceptBoth(Msr.Efer);
     this.interceptBoth(Msr.VmCr);
     this.interceptBoth(Msr.VmHsavePa);
@@ -60,6 +61,10 @@ class SvmMsrs {
       case Msr.VmHsavePa:
       case Msr.SvmKey:
         break;
+      case MSR_X2APIC_TASK_PRIORITY:
+        if (!vcpu.apic.x2apic) return false;
+        value = vcpu.apic.taskPriority;
+        break;
       default: {
         const result = vcpu.scratch();
         if (!tryRdmsr(index, result)) return false;
@@ -76,8 +81,14 @@ class SvmMsrs {
     switch (index) {
       case Msr.Efer:
         return this.writeEfer(vcpu, value);
-      case Msr.ApicBase:
-        return apicBase.write(value);
+      case MSR_APIC_BASE:
+        return apicBase.write(vcpu, value);
+      case MSR_X2APIC_INTERRUPT_COMMAND:
+        return vcpu.apic.writeCommand(value);
+      case MSR_X2APIC_TASK_PRIORITY:
+        if (!vcpu.apic.x2apic || value > 0xff) return false;
+        vcpu.apic.writeTaskPriority(value as u32);
+        return true;
       case Msr.VmCr: // locked: writes are ignored
         return true;
       case Msr.VmHsavePa:
@@ -120,23 +131,5 @@ function supportedEferBits(): u64 {
   if (load<u32>(registers) & (1 << 8)) bits |= Efer.AutomaticIbrs;
   return bits;
 }
-
-/** Bits of the APIC base that are reserved (AMD APM 2, 16.3.1), the one for x2APIC among them, which the guest has not. */
-const APIC_BASE_RESERVED: u64 = 0x6ff;
-
-/** The local APIC stays where it is and as it is: Sheer's hook lies there, and some processors cannot enable it again. */
-class ApicBase {
-  private refused: u32 = 0;
-
-  /** False if the guest gets #GP. */
-  write(value: u64): bool {
-    if (value & APIC_BASE_RESERVED || !guestMemory.isAddress(value)) return false;
-    if (value != rdmsr(Msr.ApicBase) && !this.refused++)
-      log.warn("the guest's new APIC base ").hex(value).text(" is ignored").end();
-    return true;
-  }
-}
-
-const apicBase = new ApicBase();
 
 export const svmMsrs = new SvmMsrs();

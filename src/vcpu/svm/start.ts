@@ -1,5 +1,5 @@
 import { FirmwareContext } from "../../boot/info";
-import { cpuid, runSvmGuest } from "../../metal";
+import { runSvmGuest } from "../../metal";
 import { guestSpace } from "../../memory/space";
 import { portHooks } from "../io";
 import { processors } from "../processors";
@@ -28,7 +28,7 @@ export const svmMachine = new SvmMachine();
 /** Makes the processor that this runs on ready to run the guest. Before the heap is sealed, one processor at a time. */
 export function prepareSvm(index: u32): SvmVcpu {
   enableSvm();
-  const vcpu = new SvmVcpu(changetype<GuestRun>(heap.alloc(offsetof<GuestRun>())), index, localApicId());
+  const vcpu = new SvmVcpu(changetype<GuestRun>(heap.alloc(offsetof<GuestRun>())), index);
   const vmcb = vcpu.vmcb;
   vmcb.iopmBase = svmMachine.io.address();
   vmcb.msrpmBase = svmMsrs.permissions.address();
@@ -40,12 +40,6 @@ export function prepareSvm(index: u32): SvmVcpu {
   vcpu.apic.begin();
   processors.add(vcpu);
   return vcpu;
-}
-
-function localApicId(): u32 {
-  const registers = memory.data(16, 8);
-  cpuid(1, 0, registers);
-  return load<u8>(registers, 7);
 }
 
 /**

@@ -53,9 +53,8 @@ export class SvmVcpu extends Vcpu {
   constructor(
     readonly run: GuestRun,
     index: u32,
-    id: u32,
   ) {
-    super(run.registers, index, id);
+    super(run.registers, index);
     this.vmcb = changetype<Vmcb>(takePages(1));
     run.guestVmcb = physOf(changetype<usize>(this.vmcb));
     run.hostVmcb = physOf(takePages(1));

@@ -35,7 +35,7 @@ class TestVcpu extends Vcpu {
   private readonly state: State;
 
   constructor(state: State) {
-    super(state, 0, 0);
+    super(state, 0);
     this.state = state;
   }
 
