@@ -7,6 +7,7 @@ export function toConf(settings: Settings): string {
     ["log", typeof log?.port === "number" ? `0x${log.port.toString(16)}` : log?.port],
     ["log.level", log?.level],
     ["net", net?.mode],
+    ["net.interrupts", net?.interrupts],
     ["stealth", announce?.stealth === undefined ? undefined : announce.stealth ? "on" : "off"],
     ["then", boot?.then],
   ];

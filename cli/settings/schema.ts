@@ -24,6 +24,8 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       /** Show a supported network card as virtio-net, or leave it to the guest. */
       mode: z.enum(["virtio", "pass"]).optional(),
+      /** What the card's MSI carries: a vector of Sheer's own, or the message that the guest wrote. */
+      interrupts: z.enum(["private", "guest"]).optional(),
     })
     .optional(),
   announce: z

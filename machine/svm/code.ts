@@ -32,6 +32,8 @@ export const Code = {
   rdtsc: [0x0f, 0x31],
   vmmcall: [0x0f, 0x01, 0xd9],
   hlt: [0xf4],
+  /** MOV CR8, RAX */
+  writeCr8: [0x44, 0x0f, 0x22, 0xc0],
   /** MOV RAX, CRn */
   readCr: (cr: number): number[] => [...(cr === 8 ? [0x44] : []), 0x0f, 0x20, 0xc0 | ((cr & 7) << 3)],
   /** MOV CRn, RAX */

@@ -5,7 +5,8 @@ import type { Cpuid } from "../cpuid.ts";
 import type { Msrs } from "../msrs.ts";
 import type { PortSpace } from "../ports.ts";
 import { Code } from "./code.ts";
-import { GuestException, Shutdown, type SvmProcessor } from "./processor.ts";
+import { Apic } from "../apic.ts";
+import { Gpr, GuestException, Shutdown, type SvmProcessor } from "./processor.ts";
 import { Control, EventType, Exit, Misc1, type VmcbEvent } from "./vmcb.ts";
 
 /** Exits from one instruction before it counts as stuck. */
@@ -84,6 +85,16 @@ export class Execution {
       this.processor.settle();
     }
     return this.received.length > before;
+  }
+
+  /** MOV to CR8: the task priority's class. */
+  writeCr8(value: bigint): void {
+    this.processor.setGpr(Gpr.Rax, value);
+    this.step(Code.writeCr8, (next) => {
+      if (this.exitsFor(Exit.WriteCr8, next)) return false;
+      this.processor.apic.writeMmio(Apic.Tpr, 4, Number(value) << 4);
+      return true;
+    });
   }
 
   /** An exception of the guest's own making. */

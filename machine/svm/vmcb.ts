@@ -73,6 +73,7 @@ export const Misc1 = {
 export const Exit = {
   ReadCr0: 0x00,
   WriteCr0: 0x10,
+  WriteCr8: 0x18,
   Exception: 0x40,
   Intr: 0x60,
   Nmi: 0x61,

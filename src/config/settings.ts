@@ -6,6 +6,14 @@ export const enum NetMode {
   Pass,
 }
 
+/** What the network card's MSI carries. */
+export const enum NetInterrupts {
+  /** A vector of Sheer's own, which is translated. */
+  Private,
+  /** The message that the guest wrote for frames received. */
+  Guest,
+}
+
 const SPACE: u32 = 32;
 const HASH: u32 = 35;
 const EQUALS: u32 = 61;
@@ -16,6 +24,7 @@ class Settings {
   logPort: u32 = 0;
   logLevel: Level = Level.Info;
   net: NetMode = NetMode.Virtio;
+  netInterrupts: NetInterrupts = NetInterrupts.Private;
   stealth: bool = false;
   /** Whether sheer.efi reports failure on success, so that the boot manager goes on with the next entry. */
   thenNext: bool = false;
@@ -53,6 +62,12 @@ class Settings {
     if (same(word, equals, "net")) {
       if (same(value, size, "virtio")) this.net = NetMode.Virtio;
       else if (same(value, size, "pass")) this.net = NetMode.Pass;
+      else return false;
+      return true;
+    }
+    if (same(word, equals, "net.interrupts")) {
+      if (same(value, size, "private")) this.netInterrupts = NetInterrupts.Private;
+      else if (same(value, size, "guest")) this.netInterrupts = NetInterrupts.Guest;
       else return false;
       return true;
     }

@@ -1,5 +1,6 @@
-import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, tryWrmsr, wrmsr } from "../metal";
+import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, thisProcessor, tryWrmsr, wrmsr } from "../metal";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
+import { privateVectors } from "./vectors";
 
 /** Local APIC registers, by offset into its page (AMD APM 2, table 16-2); by 16 bytes less, MSRs from X2APIC_MSRS on. */
 export const enum ApicRegister {
@@ -122,6 +123,19 @@ export class LocalApic {
   writeTaskPriority(value: u32): void {
     this.taskPriority = value & 0xff;
     this.write(ApicRegister.TaskPriority, (value & 0xf0) == 0x10 ? 0 : this.taskPriority);
+    if (value & 0xe0) this.raised();
+  }
+
+  /** The guest's write of CR8, which is the task priority's class (AMD APM 2, 16.6.5). */
+  writeTaskPriorityClass(value: u32): void {
+    this.taskPriority = value << 4;
+    this.write(ApicRegister.TaskPriority, this.taskPriority);
+    if (value) this.raised();
+  }
+
+  /** The task priority now keeps private vectors back. */
+  private raised(): void {
+    if (thisProcessor() == 0) privateVectors.heldBack();
   }
 
   /** Sends an interrupt to other processors or this one, whatever the guest is about to send. */

@@ -35,6 +35,10 @@ export class MsiCapability {
     this.pci.write16(this.offset + Msi.Control, (control & ~Control.MultipleMessageEnable) | Control.Enable);
   }
 
+  get enabled(): bool {
+    return (this.pci.read16(this.offset + Msi.Control) & Control.Enable) != 0;
+  }
+
   disable(): void {
     const control = this.pci.read16(this.offset + Msi.Control);
     this.pci.write16(this.offset + Msi.Control, control & ~Control.Enable);

@@ -15,8 +15,14 @@ const enum Entry {
 }
 const MASKED: u32 = 1;
 
+/** Told when messages may have changed. */
+export abstract class MessageListener {
+  abstract messagesChanged(): void;
+}
+
 /** The MSI-X table and pending bits of a device that Sheer shows to the guest. */
 export class VirtualMsix {
+  listener: MessageListener | null = null;
   private control: u32 = 0;
   private pending: u32 = 0;
   private readonly table: StaticArray<u32>;
@@ -38,6 +44,7 @@ export class VirtualMsix {
   writeControl(value: u32): void {
     this.control = value & (MsixControl.Enable | MsixControl.FunctionMask);
     this.deliver();
+    this.changed();
   }
 
   /** The dword at an offset into the table; beyond it there is nothing. */
@@ -51,7 +58,30 @@ export class VirtualMsix {
     const reserved = (dword & 3) == Entry.VectorControl ? ~MASKED : (dword & 3) == Entry.Address ? 3 : 0;
     unchecked((this.table[dword] = value & ~reserved));
     this.deliver();
+    this.changed();
   }
+
+  /** Whether a vector's message would be sent now. */
+  isOpen(vector: u32): bool {
+    const open = (this.control & (MsixControl.Enable | MsixControl.FunctionMask)) == MsixControl.Enable;
+    return open && vector < this.entries && !(this.dword(vector, Entry.VectorControl) & MASKED);
+  }
+  messageAddress(vector: u32): u64 {
+    return (this.dword(vector, Entry.Address) as u64) | ((this.dword(vector, Entry.UpperAddress) as u64) << 32);
+  }
+  messageData(vector: u32): u32 {
+    return this.dword(vector, Entry.Data);
+  }
+
+  private dword(vector: u32, dword: Entry): u32 {
+    return unchecked(this.table[vector * Entry.Dwords + (dword as u32)]);
+  }
+
+  private changed(): void {
+    const listener = this.listener;
+    if (listener) listener.messagesChanged();
+  }
+
   /** The dword at an offset into the pending bit array. */
   readPending(offset: u32): u32 {
     return offset < 4 ? this.pending : 0;
@@ -69,12 +99,9 @@ export class VirtualMsix {
     if ((this.control & (MsixControl.Enable | MsixControl.FunctionMask)) != MsixControl.Enable) return;
     for (let vector: u32 = 0; vector < this.entries && this.pending; vector++) {
       const bit = (1 as u32) << vector;
-      const entry = vector * Entry.Dwords;
-      if (!(this.pending & bit) || unchecked(this.table[entry + Entry.VectorControl]) & MASKED) continue;
+      if (!(this.pending & bit) || !this.isOpen(vector)) continue;
       this.pending &= ~bit;
-      const low = unchecked(this.table[entry + Entry.Address]) as u64;
-      const high = unchecked(this.table[entry + Entry.UpperAddress]) as u64;
-      processors.current().interrupts.send((high << 32) | low, unchecked(this.table[entry + Entry.Data]));
+      processors.current().interrupts.send(this.messageAddress(vector), this.messageData(vector));
     }
   }
 }

@@ -1,4 +1,4 @@
-import { privateVectors } from "../interrupt/vectors";
+import { InterruptHandler, privateVectors } from "../interrupt/vectors";
 import { openInterruptWindow } from "../metal";
 import { Vcpu } from "./vcpu";
 
@@ -29,10 +29,22 @@ export function nonMaskableInterrupt(vcpu: Vcpu): void {
 /** The vector that the guest gets for the one that was taken, or -1. */
 function translate(vcpu: Vcpu, vector: u32): i32 {
   const handler = privateVectors.find(vector);
-  if (!handler) return vector as i32;
-  vcpu.interrupts.beginTranslation();
+  if (handler) {
+    vcpu.interrupts.beginTranslation();
+    call(handler);
+    return vcpu.interrupts.endTranslation();
+  }
+  const claimer = privateVectors.claimer(vector);
+  if (claimer) {
+    vcpu.interrupts.beginDelivery(vector);
+    call(claimer);
+    vcpu.interrupts.endDelivery();
+  }
+  return vector as i32;
+}
+
+function call(handler: InterruptHandler): void {
   handler.lock.acquire();
   handler.interrupt();
   handler.lock.release();
-  return vcpu.interrupts.endTranslation();
 }

@@ -89,7 +89,7 @@ function makeFront(pci: PciFunction, card: IntelCard, ioBar: Bar, memoryBar: Bar
   const offset = findCapability(pci, CapabilityId.Msi);
   const msi = offset ? new MsiCapability(pci, offset) : null;
   const vector = offset ? privateVectors.allocate(device) : 0;
-  const lines = new CardInterrupts(pci, msi, vector, device.interrupts.msix);
+  const lines = new CardInterrupts(pci, msi, vector, device);
   return new VirtioFunction(pci, device, lines, ioBar, memoryBar);
 }
 

@@ -1,6 +1,6 @@
 import { hypercall } from "../../control/hypercall";
 import { carryOutAt } from "../../decode/emulate";
-import { instructionLength, twoByteLength } from "../../decode/length";
+import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
@@ -77,6 +77,8 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
       wbinvd();
       advance(vcpu);
       return;
+    case ExitCode.WriteCr8:
+      return writeTaskPriority(vcpu);
     case ExitCode.Shutdown:
       return tripleFault(vcpu);
     case ExitCode.Invalid:
@@ -122,6 +124,17 @@ function msrAccess(vcpu: SvmVcpu): void {
   const done = write ? svmMsrs.write(vcpu, index, value) : svmMsrs.read(vcpu, index);
   if (!done) vcpu.raiseWithError(Exception.GeneralProtection, 0);
   else advanceOver(vcpu, twoByteLength(vcpu, write ? Opcode.Wrmsr : Opcode.Rdmsr));
+}
+
+/** MOV to CR8: a class above 0 keeps private vectors back. */
+function writeTaskPriority(vcpu: SvmVcpu): void {
+  const length = instructionLength(vcpu);
+  if (!length) return;
+  const value = vcpu.registers.get(controlMoveOperand(vcpu));
+  if (value > 15) return vcpu.raiseWithError(Exception.GeneralProtection, 0);
+  if (value) vcpu.passTaskPriority();
+  vcpu.apic.writeTaskPriorityClass(value as u32);
+  advanceOver(vcpu, length);
 }
 
 function nestedPageFault(vcpu: SvmVcpu): void {

@@ -3,7 +3,7 @@ import { clearBreakpoints, cpuid, physOf, physRead64, rdmsr } from "../../metal"
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
 import { GuestRun } from "./run";
-import { Event, EventType, Intercept1, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
+import { Event, EventType, Intercept1, INTERCEPT_WRITE_CR8, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const EFER_LMA: u64 = 1 << 10;
@@ -49,6 +49,7 @@ export class SvmVcpu extends Vcpu {
   readonly vmcb: Vmcb;
   /** The guest handles an NMI: the next waits for its IRET. */
   private nmiBlocked: bool = false;
+  private taskPriorityNoted: bool = false;
 
   constructor(
     readonly run: GuestRun,
@@ -115,6 +116,12 @@ export class SvmVcpu extends Vcpu {
   }
   interceptInterrupts(): void {
     this.vmcb.interceptMisc1 |= Intercept1.Intr;
+    if (this.index == 0 && !this.taskPriorityNoted) this.vmcb.interceptControl = INTERCEPT_WRITE_CR8;
+  }
+  /** MOV to CR8 has told all that it can: from now on it goes straight to the local APIC. */
+  passTaskPriority(): void {
+    this.taskPriorityNoted = true;
+    this.vmcb.interceptControl = 0;
   }
 
   /** Before every entry; false if the processor waits for a start-up interrupt instead. */

@@ -26,8 +26,11 @@ export const enum Intercept2 {
   Skinit = 1 << 6,
 }
 
+export const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
+
 /** Values of EXITCODE (AMD APM 2, appendix C). */
 export const enum ExitCode {
+  WriteCr8 = 0x18,
   Intr = 0x60,
   Nmi = 0x61,
   Init = 0x63,
@@ -105,6 +108,10 @@ export const enum SegmentAttribute {
 export class Vmcb {
   private get at(): usize {
     return changetype<usize>(this);
+  }
+  /** Reads of CR0 to CR15 in 15:0, writes in 31:16. */
+  set interceptControl(v: u32) {
+    store<u32>(this.at, v, 0x000);
   }
   set interceptMisc1(v: u32) {
     store<u32>(this.at, v, 0x00c);

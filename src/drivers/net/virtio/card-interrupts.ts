@@ -1,28 +1,38 @@
+import { NetInterrupts, settings } from "../../../config/settings";
+import { MESSAGE_SPACE, messageVector } from "../../../interrupt/guest";
 import { privateVectors } from "../../../interrupt/vectors";
-import { cpuid } from "../../../metal";
+import { log } from "../../../log/log";
 import { PciFunction } from "../../../pci/config";
 import { Command, Header } from "../../../pci/header";
 import { MsiCapability } from "../../../pci/msi";
-import { VirtualMsix } from "../../../pci/msix";
+import { processors } from "../../../vcpu/processors";
+import { InterruptFallback, VirtioNet } from "./device";
 
-const APIC_BASE: u64 = 0xfee0_0000;
-const cpuidResult: usize = memory.data(16, 8);
+const RECEIVE_QUEUE: u32 = 0;
 
-/** How the card behind interrupts: by MSI with a private vector while the guest uses MSI-X, else by its INTx line. */
-export class CardInterrupts {
+/**
+ * How the card behind interrupts: by its INTx line, or while the guest uses MSI-X by MSI. That carries a private vector to
+ * the boot processor, or the message that the guest wrote for frames received, by setting or once a task priority of the
+ * guest's keeps private vectors back.
+ */
+export class CardInterrupts extends InterruptFallback {
   private messages: bool = false;
   private command: u32 = 0;
-  private readonly address: u64;
+  private guestMessages: bool = settings.netInterrupts == NetInterrupts.Guest;
+  /** What the card's MSI was last set to. */
+  private address: u64 = 0;
+  private data: u32 = 0;
 
-  /** `vector` is private to the device; `msi` is null for a card that has only INTx. Called on the boot processor. */
+  /** `vector` is private to the device; `msi` is null for a card that has only INTx. */
   constructor(
     private readonly pci: PciFunction,
     private readonly msi: MsiCapability | null,
     private readonly vector: u32,
-    private readonly msix: VirtualMsix,
+    private readonly device: VirtioNet,
   ) {
-    cpuid(1, 0, cpuidResult);
-    this.address = APIC_BASE | ((load<u8>(cpuidResult, 7) as u64) << 12);
+    super();
+    device.interrupts.msix.listener = this;
+    device.fallback = this;
   }
 
   /** Whether the guest can be offered MSI-X. */
@@ -36,7 +46,7 @@ export class CardInterrupts {
    * stays off.
    */
   route(guestCommand: u32): bool {
-    const messages = this.hasMessages && this.msix.enabled;
+    const messages = this.hasMessages && this.device.interrupts.msix.enabled;
     const passed = guestCommand & (Command.ParityErrorResponse | Command.SerrEnable | Command.InterruptDisable);
     const command = Command.MemorySpace | Command.BusMaster | passed | (messages ? Command.InterruptDisable : 0);
     if (command != this.command) this.pci.write16(Header.Command, command);
@@ -44,18 +54,52 @@ export class CardInterrupts {
     if (messages == this.messages) return false;
     this.messages = messages;
     const msi = this.msi;
-    if (messages) privateVectors.expect();
-    if (msi !== null) {
-      if (messages) msi.enable(this.address, this.vector);
-      else msi.disable();
-    }
+    if (messages) this.setMessage();
+    else if (msi !== null) msi.disable();
     return true;
+  }
+
+  messagesChanged(): void {
+    if (this.messages && this.guestMessages) this.setMessage();
+  }
+
+  useGuestMessages(): void {
+    if (this.guestMessages) return;
+    this.guestMessages = true;
+    if (!this.messages) return;
+    log.info("the guest's task priority keeps private vectors back: the card now sends the guest's own messages").end();
+    this.setMessage();
+    this.device.poll(); // for what was kept back
   }
 
   /** No DMA and no interrupts any more. */
   cut(): void {
+    this.messages = false;
     this.pci.write16(Header.Command, Command.InterruptDisable);
     const msi = this.msi;
     if (msi !== null) msi.disable();
+  }
+
+  /** While the guest's message is masked or none, Sheer's own keeps the card's frames from being lost. */
+  private setMessage(): void {
+    const msix = this.device.interrupts.msix;
+    const entry = this.device.interrupts.getQueueVector(RECEIVE_QUEUE);
+    const guests =
+      this.guestMessages && msix.isOpen(entry) ? messageVector(msix.messageAddress(entry), msix.messageData(entry)) : 0;
+    if (guests) {
+      privateVectors.claim(guests, this.device);
+      this.send(msix.messageAddress(entry), msix.messageData(entry));
+    } else {
+      privateVectors.expect();
+      this.send(MESSAGE_SPACE | ((processors.at(0).apic.id as u64) << 12), this.vector);
+    }
+  }
+
+  private send(address: u64, data: u32): void {
+    const msi = this.msi;
+    if (msi === null || (address == this.address && data == this.data && msi.enabled)) return;
+    this.address = address;
+    this.data = data;
+    msi.enable(address, data);
   }
 }

@@ -1,4 +1,5 @@
 import { InterruptHandler } from "../../../interrupt/vectors";
+import { MessageListener } from "../../../pci/msix";
 import { TicketLock } from "../../../threads/lock";
 import { Cause, NetworkCard, Offload } from "../card";
 import { netCounters } from "../counters";
@@ -10,6 +11,11 @@ import { TransmitQueue } from "./transmit";
 
 const RECEIVE: u32 = 0;
 const TRANSMIT: u32 = 1;
+
+/** Another way for the card to interrupt. */
+export abstract class InterruptFallback extends MessageListener {
+  abstract useGuestMessages(): void;
+}
 
 /**
  * The virtio-net device itself, without its face on the PCI bus: features, status, two queues, link state. It works
@@ -34,6 +40,8 @@ export class VirtioNet extends InterruptHandler {
   private deferredEvent: u32 = 0;
   private receiveFrame: u32 = 0;
   private transmitFrame: u32 = 0;
+  /** What to ask when the card's interrupts do not come through. */
+  fallback: InterruptFallback | null = null;
 
   constructor(readonly card: NetworkCard) {
     super(new TicketLock());
@@ -108,6 +116,10 @@ export class VirtioNet extends InterruptHandler {
   interrupt(): void {
     netCounters.cardInterrupts++;
     this.poll();
+  }
+  heldBack(): void {
+    const fallback = this.fallback;
+    if (fallback) fallback.useGuestMessages();
   }
   /** Takes the card's causes back before the work, so that what comes during the work interrupts anew. */
   poll(): void {

@@ -39,6 +39,8 @@ export class VirtioInterrupts {
   }
   setQueueVector(queue: u32, vector: u32): void {
     if (queue < QUEUES) unchecked((this.queueVectors[queue] = vector < MSIX_VECTORS ? vector : NO_VECTOR));
+    const listener = this.msix.listener;
+    if (listener) listener.messagesChanged();
   }
 
   /** Notes that a queue has something that the guest has not fetched. */
