@@ -65,10 +65,12 @@ static void set_descriptors(void) {
   gate.our_gs_base = (u64)&processors[0];
 }
 
-/* Gives #DF, NMI and #PF stacks of their own: once the firmware is not called any more. The gates are all processors'. */
-static void use_own_stacks(void) {
+/* Gives #DF, NMI and #PF stacks of their own. The gates are all processors': they change when the boot processor, which
+ * can load its task register only now that it calls the firmware no more, is the last to run the guest. */
+static void use_own_stacks(struct processor *p) {
+  __asm__ volatile("ltr %w0" :: "r"(TSS_SELECTOR));
+  if (p->index) return;
   set_gate(8, (u64)vector_stubs + 8 * 32, 1);
   set_gate(2, (u64)vector_stubs + 2 * 32, 2);
   set_gate(14, (u64)vector_stubs + 14 * 32, 3);
-  __asm__ volatile("ltr %w0" :: "r"(TSS_SELECTOR));
 }

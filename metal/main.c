@@ -34,7 +34,7 @@ static void use_own_cr4(void) {
 static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   struct processor *p = this_processor();
   p->run = run;
-  use_own_stacks();
+  use_own_stacks(p);
   use_own_cr4();
   svm_loop(run, STACK_TOP(p->index, MAIN_STACK));
 }
