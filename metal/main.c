@@ -36,7 +36,7 @@ static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   p->run = run;
   use_own_stacks(p);
   use_own_cr4();
-  svm_loop(run, STACK_TOP(p->index, MAIN_STACK));
+  svm_loop(run, STACK_TOP(p->index, MAIN_STACK), false);
 }
 IMPORT u32 w2c_metal_thisProcessor(M) { return this_processor()->index; }
 extern u8 processor_entry[];
@@ -70,11 +70,11 @@ __attribute__((used)) w2c_core core;
 /* On the main stack, afresh: reports, then rejoins the guest if it has run and the core says so, else the firmware. */
 static __attribute__((used, noreturn)) void recover(void) {
   struct processor *p = this_processor();
-  bool go_on = w2c_core_trap(&core, (u32)p->trap_kind, p->trap_address);
+  enum { STOP, GO_ON, WAIT } after = w2c_core_trap(&core, (u32)p->trap_kind, p->trap_address);
   if (!p->run && p->index == 0) depart(EFI_ABORTED);
-  if (!go_on || !p->run) stop();
+  if (after == STOP || !p->run) stop();
   p->in_trap = false;
-  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK));
+  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK), after == WAIT);
 }
 
 static __attribute__((noreturn)) void trap(u64 kind, u64 address) {

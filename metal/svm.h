@@ -7,11 +7,11 @@
  * of the host's at 0x98. VMRUN itself switches RAX, RSP, RIP, RFLAGS, CS, SS, DS, ES, GDTR, IDTR, CR0, CR2-CR4, EFER,
  * DR6 and DR7; VMLOAD and VMSAVE do FS, GS, TR, LDTR and the system-call MSRs (AMD APM 2, 15.5). The rest is here or is
  * not used by the hypervisor: it is compiled without SSE and x87. GIF is 0 outside the guest. */
-__attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack) {
+__attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack, bool wait) {
   __asm__ volatile(
     ".globl svm_resume, nmi_wait, nmi_waited\n"
     "mov %rdx,%rsp; push %rcx; sub $40,%rsp; clgi\n" /* 40: home space for the call, and alignment */
-    "mov 0x98(%rcx),%rax; vmsave\n"
+    "mov 0x98(%rcx),%rax; vmsave; test %r8b,%r8b; jnz 1f\n"
     "svm_resume: mov 40(%rsp),%rdi\n"
     "mov 0x90(%rdi),%rax\n"
     "mov 0x08(%rdi),%rcx; mov 0x10(%rdi),%rdx; mov 0x18(%rdi),%rbx; mov 0x28(%rdi),%rbp; mov 0x30(%rdi),%rsi\n"

@@ -28,8 +28,8 @@ export function wake(run: usize): bool {
 
 /**
  * A trap of the hypervisor itself: a processor exception (`kind` is its vector) or a trap of the core (0x100 and its
- * number) at code address `address`. True if the guest can go on.
+ * number) at code address `address`. Returns an AfterTrap.
  */
-export function trap(kind: u32, address: u64): bool {
+export function trap(kind: u32, address: u64): u32 {
   return traps.report(kind, address);
 }

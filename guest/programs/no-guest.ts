@@ -12,11 +12,11 @@ export function processor(_index: u32): void {
 }
 
 /** Reports a trap of the program; it then ends with an error. */
-export function trap(kind: u32, address: u64): bool {
+export function trap(kind: u32, address: u64): u32 {
   write("@@ trap ");
   writeNumber(kind);
   write(" ");
   writeNumber(address);
   write("\n");
-  return false;
+  return 0;
 }

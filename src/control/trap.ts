@@ -12,6 +12,13 @@ const PATIENCE: u32 = 16;
 const LONGEST_NAME: u32 = 200;
 const name = heap.alloc(LONGEST_NAME);
 
+/** What a processor does after a trap: stops for good, goes on with the guest, or waits for an NMI first. */
+export const enum AfterTrap {
+  Stop = 0,
+  GoOn = 1,
+  Wait = 2,
+}
+
 /** What is done about traps of the hypervisor itself. */
 class Traps {
   private begun: bool = false;
@@ -23,20 +30,20 @@ class Traps {
 
   /**
    * Reports a trap by the function it happened in, in the log and on the screen, and silences the device that Sheer
-   * mediates. The guest then runs its instruction again; if that traps once more, the guest gets #GP for it. True if
-   * the guest can go on.
+   * mediates. The guest then runs its instruction again; if that traps once more, the guest gets #GP for it.
    */
-  report(kind: u32, address: u64): bool {
+  report(kind: u32, address: u64): AfterTrap {
     TicketLock.releaseAll();
     describe(kind, address);
-    if (!this.begun || !processors.hasCurrent) return false;
+    if (!this.begun || !processors.hasCurrent) return AfterTrap.Stop;
     quietNetwork();
     const vcpu = processors.current();
+    vcpu.load(); // the exit may have been answered in part
     vcpu.interrupts.abandonTranslation();
     const inRow = vcpu.counters.countTrap();
-    if (inRow > PATIENCE) return false;
+    if (inRow > PATIENCE) return AfterTrap.Stop;
     if (inRow > 1) vcpu.raiseWithError(Exception.GeneralProtection, 0);
-    return true;
+    return vcpu.enter() ? AfterTrap.GoOn : AfterTrap.Wait;
   }
 }
 

@@ -152,6 +152,11 @@ export abstract class Vcpu {
   /** Has external interrupts end the guest's run from its next one on. */
   abstract interceptInterrupts(): void;
 
+  /** Takes the registers as they were when the guest's run ended. */
+  abstract load(): void;
+  /** Before every entry; false if the processor waits for a start-up interrupt instead. */
+  abstract enter(): bool;
+
   @inline isInGuest(): bool {
     return atomicLoad32(changetype<usize>(this) + offsetof<Vcpu>("inGuest")) != 0;
   }

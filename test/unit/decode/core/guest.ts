@@ -87,6 +87,12 @@ class TestVcpu extends Vcpu {
   scratch(): usize {
     return 0;
   }
+  load(): void {
+    // no instruction does
+  }
+  enter(): bool {
+    return true;
+  }
   reset(): void {
     // no instruction does
   }
