@@ -34,6 +34,7 @@ export interface DemoResult {
   serialEnds: string;
 }
 
+export const demoProcessors = 2;
 const mebibyte = 1024 * 1024;
 export const downloadBytes = 64 * mebibyte;
 export const uploadBytes = 32 * mebibyte;
@@ -51,7 +52,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       const linux = await makeDebianGuest(folder);
       const append = `console=ttyS0 sheer.server=${server.addressInGuest} sheer.upload=${uploadBytes}`;
       const medium = startupMedium(sheer, { kind: "linux", ...linux, append });
-      const machine = await Machine.start({ rom: options.rom ?? false }, medium, options.signal);
+      const machine = await Machine.start({ rom: options.rom ?? false, cpus: demoProcessors }, medium, options.signal);
       return watch(machine, server, sheer !== undefined, options.progress).finally(() => machine.stop());
     });
   } finally {

@@ -1,4 +1,5 @@
 import type { Transfer } from "../guest/transfers.ts";
+import { isContained } from "../guest/report.ts";
 import type { DemoResult } from "./demo.ts";
 
 /** The demonstration's report for people. */
@@ -7,6 +8,7 @@ export function describe(result: DemoResult): string {
   const seconds = (time: number | undefined): string => (time === undefined ? "not seen" : `${time.toFixed(1)} s`);
   const lines: [string, string][] = [
     ["Guest", guest.kernel === undefined ? "not seen" : `Linux ${guest.kernel}, ${guest.memory ?? "?"} KiB of memory`],
+    ["Processors", `${guest.processors.length}, ${guest.processors.filter(isContained).length} of them on Sheer`],
     ...guest.cards.map((card): [string, string] => ["Network card", `${card.slot} ${card.id} class ${card.class}`]),
     ...guest.interrupts.map((line): [string, string] => ["Interrupt", line]),
     ["Address", guest.lease ?? "none"],

@@ -1,4 +1,5 @@
-import { downloadBytes, uploadBytes, type DemoResult } from "./demo.ts";
+import { isContained, type GuestProcessor } from "../guest/report.ts";
+import { demoProcessors, downloadBytes, uploadBytes, type DemoResult } from "./demo.ts";
 
 export type Seen = Omit<DemoResult, "missing" | "serialEnds">;
 
@@ -10,6 +11,10 @@ interface Expectation {
 function onlyCard(seen: Seen, id: string): boolean {
   const [card, ...others] = seen.guest.cards;
   return others.length === 0 && card?.id === id && card.class === "0200";
+}
+
+function onAllProcessors(processors: GuestProcessor[]): boolean {
+  return processors.length === demoProcessors && processors.every(isContained);
 }
 
 /** Is there a message-signalled interrupt whose name in /proc/interrupts ends so? */
@@ -24,6 +29,7 @@ const withSheer: Expectation[] = [
     what: "the SHA-256 of dist/core.wasm in Sheer's log",
     met: ({ core }) => core.logged !== undefined && core.logged === core.built,
   },
+  { what: `Sheer on each of ${demoProcessors} processors`, met: ({ guest }) => onAllProcessors(guest.processors) },
   { what: "exactly one network card, virtio-net 1af4:1000 of class 0200", met: (seen) => onlyCard(seen, "1af4:1000") },
   { what: "an MSI-X vector for virtio-net's configuration", met: (seen) => hasMessageInterrupt(seen, "-config") },
   { what: "an MSI-X vector for virtio-net's input", met: (seen) => hasMessageInterrupt(seen, "-input.0") },

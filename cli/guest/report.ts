@@ -10,6 +10,8 @@ export interface GuestReport {
   ping: boolean;
   download?: GuestTransfer;
   upload?: GuestTransfer;
+  /** All that are online, each as the guest saw it when it ran there. */
+  processors: GuestProcessor[];
   /** What sheerctl said, by name: "version", "exits.cpuid" and so on. */
   sheer: Record<string, string>;
   /** Did the guest's init come to its end? */
@@ -22,6 +24,14 @@ export interface NetworkCard {
   id: string;
   /** Class and subclass, as in "0200". */
   class: string;
+}
+
+export interface GuestProcessor {
+  number: number;
+  /** Its local APIC's. */
+  apic: number;
+  /** How many exits of all processors came while it carried out 1000 CPUIDs; undefined if it is outside Sheer. */
+  cpuidExits?: number;
 }
 
 export interface GuestTransfer {
@@ -44,6 +54,13 @@ const readers: Record<string, Reader> = {
   ping: (report, value) => (report.ping = value === "ok"),
   download: (report, value) => (report.download = transferFrom(value)),
   upload: (report, value) => (report.upload = transferFrom(value)),
+  processor: (report, value) => {
+    const found = /^(\d+) apic (\d+) (?:outside Sheer|on Sheer, 1000 CPUIDs (\d+) exits)$/.exec(value);
+    if (found === null) return;
+    const [, number, apic, exits] = found;
+    const costs = exits === undefined ? {} : { cpuidExits: Number(exits) };
+    report.processors.push({ number: Number(number), apic: Number(apic), ...costs });
+  },
   sheerctl: (report, value) => {
     const [name = "", ...rest] = value.split(" ");
     report.sheer[name] = rest.join(" ");
@@ -52,9 +69,21 @@ const readers: Record<string, Reader> = {
 };
 
 export function readGuestReport(console: string): GuestReport {
-  const report: GuestReport = { cards: [], interrupts: [], ping: false, sheer: {}, done: false };
+  const report: GuestReport = {
+    cards: [],
+    interrupts: [],
+    ping: false,
+    processors: [],
+    sheer: {},
+    done: false,
+  };
   for (const [, name, value] of console.matchAll(/^@@ (\S+) ?(.*)$/gm)) readers[name!]?.(report, value!.trim());
   return report;
+}
+
+/** Does this processor run on Sheer: does CPUID cost an exit there each time? Outside it costs none. */
+export function isContained({ cpuidExits = 0 }: GuestProcessor): boolean {
+  return cpuidExits >= 1000;
 }
 
 /** Reads "sha256=… bytes=… seconds=…"; anything else is a transfer that failed. */
