@@ -1,4 +1,6 @@
 import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, thisProcessor, tryWrmsr, wrmsr } from "../metal";
+import { InterruptWindow } from "../vcpu/interrupts";
+import { processors } from "../vcpu/processors";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
 import { privateVectors } from "./vectors";
 
@@ -174,7 +176,10 @@ export class LocalApic {
     this.write(ApicRegister.TimerDivide, 0);
     for (let i: u32 = 0; i < VECTORS; i++) {
       this.endInterrupt();
-      if (!openInterruptWindow(true)) break;
+      const taken = openInterruptWindow(true);
+      // It may announce the start-up interrupt that follows: a processor that missed it could never be called again.
+      if (taken & InterruptWindow.Nmi) processors.current().tookNmi();
+      if (!(taken & InterruptWindow.External)) break;
     }
     for (let i: u32 = 0; i < VECTORS; i++) this.endInterrupt();
     if (!this.x2apic) {

@@ -3,7 +3,7 @@ import { openInterruptWindow } from "../metal";
 import { Vcpu } from "./vcpu";
 
 /** What openInterruptWindow returns beside the vector in 7:0. */
-const enum InterruptWindow {
+export const enum InterruptWindow {
   External = 1 << 8,
   Nmi = 1 << 9,
 }

@@ -206,8 +206,8 @@ export abstract class Vcpu {
       const answer = this.signals.take(this.index == 0);
       switch (answer & ((1 << ANSWER_BITS) - 1)) {
         case Answer.Reset:
-          this.pendingNmi = false;
           this.apic.reset();
+          this.pendingNmi = false;
           this.reset();
           break;
         case Answer.Start:
