@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { isContained, readGuestReport } from "../../cli/guest/report.ts";
+import { boot, debian, sheer } from "./pc.ts";
+
+/** Switches the second processor off and on, and has it count to something each time it is on. */
+const rounds = 20;
+const offAndOn = `
+online=/sys/devices/system/cpu/cpu1/online
+for round in $(seq ${rounds}); do
+  echo 0 >$online && [ "$(cat /sys/devices/system/cpu/online)" = 0 ] && say "off $round"
+  echo 1 >$online && [ "$(taskset 2 cut -d ' ' -f 39 /proc/self/stat)" = 1 ] && say "on $round"
+done
+say "afterwards"
+report_processors
+ping -c 2 -W 2 "$gateway" >/dev/null && say "ping again"
+`;
+
+test("a processor goes offline and online again, as often as the guest likes, and stays contained", async () => {
+  const machine = await boot(sheer(), await debian(offAndOn), { cpus: 2 });
+  expect(await machine.waitForEnd(240)).toBe(0);
+  const { text } = machine.console;
+  for (const word of ["off", "on"])
+    expect(text.match(new RegExp(`^@@ ${word} \\d+$`, "gm")), word).toHaveLength(rounds);
+  const { processors } = readGuestReport(text.slice(text.indexOf("@@ afterwards")));
+  expect(processors.filter(isContained).map(({ apic }) => apic)).toEqual([0, 1]);
+  expect(text).toContain("@@ ping again");
+  expect(machine.log.text).not.toContain("error");
+});
+
+test("a restart goes through the firmware into Sheer again, on both processors; then the guest switches off", async () => {
+  // The console tells the guest how to end.
+  const steps = `say "how to end?"; read -r answer; [ "$answer" = restart ] && reboot -f`;
+  const machine = await boot(sheer(), await debian(steps), { cpus: 2, reboot: true });
+  await machine.waitFor(machine.console, /^@@ how to end/m, 180);
+  machine.console.write("restart\n");
+  await machine.waitFor(machine.console, /(^@@ how to end[^]*){2}/m, 180);
+  machine.console.write("switch off\n");
+  expect(await machine.waitForEnd(60)).toBe(0);
+  expect(machine.log.text.match(/2 of 2 processors run the guest/g)).toHaveLength(2);
+  const { processors } = readGuestReport(machine.console.text);
+  expect(processors.filter(isContained).map(({ apic }) => apic)).toEqual([0, 1, 0, 1]);
+  expect(machine.console.text.match(/^@@ ping ok$/gm)).toHaveLength(2);
+  expect(machine.console.text).toContain("@@ done");
+});
