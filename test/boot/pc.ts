@@ -32,3 +32,10 @@ export async function bootFrom(medium: Medium, pc: PcOptions = {}): Promise<Mach
   onTestFinished(() => machine.stop());
   return machine;
 }
+
+/** The verdicts that a program gave, by name, from its lines `@@ NAME VERDICT`. */
+export function verdicts(machine: Machine): Record<string, string> {
+  return Object.fromEntries(
+    [...machine.console.text.matchAll(/^@@ (.+) (ok|wrong)\r?$/gm)].map(([, name, verdict]) => [name!, verdict!]),
+  );
+}

@@ -2,19 +2,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildProgramOf } from "../../cli/build/build.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
-import type { Machine } from "../../cli/qemu/machine.ts";
 import { CELL, readPpm, textOf } from "../screen.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
-import { boot, bootFrom, sheer } from "./pc.ts";
+import { boot, bootFrom, sheer, verdicts } from "./pc.ts";
 
 const seconds = 120;
-
-/** The verdicts that a program gave, by name, from its lines `@@ NAME VERDICT`. */
-function verdicts(machine: Machine): Record<string, string> {
-  return Object.fromEntries(
-    [...machine.console.text.matchAll(/^@@ (.+) (ok|wrong)\r?$/gm)].map(([, name, verdict]) => [name!, verdict!]),
-  );
-}
 
 test("the gate to the firmware keeps the stack aligned and passes 0 to 7 arguments", async () => {
   const gate = await buildProgramOf("guest/programs/gate.ts");

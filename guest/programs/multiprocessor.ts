@@ -1,0 +1,102 @@
+// Has the firmware run a piece of machine code on its other processors, first on one after the other, then on all at once.
+// The code looks whether CPUID answers there as Sheer does: `@@ alone APIC ok` or `wrong` for each processor that ran it,
+// by its local APIC's number, and then `@@ together APIC ok`. At the end `@@ multiprocessor-done` and the number of
+// processors that the firmware has.
+import { firmware, guid } from "../../src/boot/firmware";
+import { takePages } from "../../src/memory/frames";
+import { physOf } from "../../src/metal";
+import { Code } from "./code";
+import { write, writeNumber } from "./console";
+export { exit, processor, trap, wake } from "./no-guest";
+
+const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
+/** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
+const enum MpServices {
+  GetNumberOfProcessors = 0,
+  StartupAllAps = 16,
+  StartupThisAp = 24,
+}
+const PATIENCE: u64 = 10_000_000; // microseconds
+
+/** "SheerSheerSh", as CPUID leaf 4000_0000h answers in EBX, ECX and EDX. */
+const SIGNATURE_EBX: u32 = 0x65656853;
+const SIGNATURE_ECX: u32 = 0x65685372;
+const SIGNATURE_EDX: u32 = 0x68537265;
+
+/** What one processor found. */
+@unmanaged
+class Answer {
+  ebx: u32;
+  ecx: u32;
+  edx: u32;
+  apic: u32;
+}
+const ANSWER_BYTES: usize = 16;
+
+/** How many processors have answered, and what: each takes the next place. */
+class Answers {
+  private readonly page: usize = takePages(1);
+
+  forget(): void {
+    memory.fill(this.page, 0, 4096);
+  }
+  address(): u64 {
+    return physOf(this.page);
+  }
+  get count(): u32 {
+    return load<u32>(this.page);
+  }
+  at(index: u32): Answer {
+    return changetype<Answer>(this.page + ANSWER_BYTES * ((index as usize) + 1));
+  }
+}
+
+/** EFI_AP_PROCEDURE: code that takes the address of the answers in RCX and adds one. */
+function observer(): Code {
+  const code = new Code();
+  code.bytes(0x53_4989c8, 4); // push rbx; mov r8,rcx
+  code.bytes(0xb8, 1).immediate(1).bytes(0xf0_410fc100, 5); // mov eax,1; lock xadd [r8],eax
+  code.bytes(0xffc0_c1e004, 5).bytes(0x4d8d0c00, 4); // inc eax; shl eax,4; lea r9,[r8+rax]
+  code.bytes(0xb8, 1).immediate(0x4000_0000).bytes(0x31c9_0fa2, 4); // mov eax,leaf; xor ecx,ecx; cpuid
+  code.bytes(0x418919_41894904, 7).bytes(0x41895108, 4); // mov [r9],ebx; mov [r9+4],ecx; mov [r9+8],edx
+  code.bytes(0xb8, 1).immediate(1).bytes(0x0fa2_c1eb18, 5); // mov eax,1; cpuid; shr ebx,24
+  code.bytes(0x4189590c_5b_c3, 6); // mov [r9+12],ebx; pop rbx; ret
+  return code;
+}
+
+/** Says what each processor found that has answered, and forgets it. */
+function tell(kind: string, answers: Answers): void {
+  for (let i: u32 = 0; i < answers.count; i++) {
+    const answer = answers.at(i);
+    const contained = answer.ebx == SIGNATURE_EBX && answer.ecx == SIGNATURE_ECX && answer.edx == SIGNATURE_EDX;
+    write("@@ ");
+    write(kind);
+    write(" ");
+    writeNumber(answer.apic);
+    write(contained ? " ok\n" : " wrong\n");
+  }
+  answers.forget();
+}
+
+function numberOfProcessors(services: u64): u64 {
+  const numbers = takePages(1);
+  firmware.call(services, MpServices.GetNumberOfProcessors, services, physOf(numbers), physOf(numbers + 8));
+  return load<u64>(numbers);
+}
+
+export function boot(_info: usize): u64 {
+  const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
+  const count = services ? numberOfProcessors(services) : 1;
+  const code = observer().address();
+  const answers = new Answers();
+  // The firmware answers for the boot processor's own number with an error.
+  for (let number: u64 = 0; services && number < count; number++)
+    firmware.call(services, MpServices.StartupThisAp, services, code, number, 0, PATIENCE, answers.address(), 0);
+  tell("alone", answers);
+  if (services) firmware.call(services, MpServices.StartupAllAps, services, code, 0, 0, PATIENCE, answers.address(), 0);
+  tell("together", answers);
+  write("@@ multiprocessor-done ");
+  writeNumber(count);
+  write("\n");
+  return 0;
+}
