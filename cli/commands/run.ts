@@ -40,7 +40,7 @@ export function addRunCommand(program: Command): void {
     .option("--settings <tokens>", 'more settings for Sheer, such as "log.level=debug"', "")
     .addOption(new Option("--nic <model>", "network card").choices(["e1000e", "e1000", "none"]).default("e1000e"))
     .option("--rom", "give the network card its option ROM")
-    .option("--cpus <number>", "processors", positiveNumber, 1)
+    .option("--cpus <number>", "processors", positiveNumber, 2)
     .option("--memory <MiB>", "memory", positiveNumber, 1024)
     .option("--kernel <file>", "a Linux kernel with an EFI stub, in place of Debian's")
     .option("--initrd <file>", "its initramfs")

@@ -7,6 +7,7 @@ export interface PcOptions {
   nic?: NicModel;
   /** Give the network card its iPXE option ROM, so that the firmware has a driver for it. */
   rom?: boolean;
+  /** Processors; two unless it says otherwise. */
   cpus?: number;
   /** In MiB. */
   memory?: number;
@@ -47,7 +48,7 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
     // TCG only: what is tested must not depend on the processor that this happens to run on.
     ...["-machine", "q35,smm=off", "-accel", "tcg", "-cpu", "max,+svm,-la57"],
-    ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 1)],
+    ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 2)],
     ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${need(firmwareCode)}`],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
     ...[
