@@ -35,6 +35,8 @@ export const Apic = {
 } as const;
 
 export const Delivery = { Fixed: 0, Lowest: 1, Smi: 2, Nmi: 4, Init: 5, Startup: 6, ExtInt: 7 } as const;
+/** Destination shorthands of the interrupt command register. */
+export const Shorthand = { None: 0, Self: 1, All: 2, AllButSelf: 3 } as const;
 const LVT_MASKED = 1 << 16;
 const LVT_PERIODIC = 1 << 17;
 const SVR_ENABLE = 1 << 8;
@@ -90,8 +92,11 @@ class VectorSet {
   }
 }
 
+/** Brings an interprocessor interrupt to the local APICs that it is for; `logical` is its destination mode. */
+export type ApicBus = (sender: LocalApic, ipi: SentIpi, logical: boolean) => void;
+
 export class LocalApic implements MmioDevice {
-  /** Every interprocessor interrupt sent, for tests to look at; those to this processor are delivered too. */
+  /** Every interprocessor interrupt that this one sent, for tests to look at. */
   readonly sent: SentIpi[] = [];
   /** A nonmaskable interrupt waits. */
   nmi = false;
@@ -112,8 +117,13 @@ export class LocalApic implements MmioDevice {
   #timer: Timer | undefined;
   #timerStarted = 0;
 
-  constructor(clock: Clock) {
+  readonly #bus: ApicBus;
+
+  /** Without a bus it is alone. */
+  constructor(clock: Clock, id = 0, bus: ApicBus = deliverAlone) {
     this.#clock = clock;
+    this.#registers.set(Apic.Id, (id << 24) >>> 0);
+    this.#bus = bus;
   }
 
   get id(): number {
@@ -122,10 +132,31 @@ export class LocalApic implements MmioDevice {
 
   /** A message as a device or the I/O APIC writes it (APM 2, 16.11); true if this processor took it. */
   message(address: number, data: number): boolean {
-    const destination = (address >>> 12) & 0xff;
-    if (!this.#isFor(destination, (address & 4) !== 0)) return false;
+    const { destination, logical } = messageDestination(address);
+    if (!this.isFor(destination, logical)) return false;
     this.accept(data & 0xff, (data >>> 8) & 7, (data & 0x8000) !== 0);
     return true;
+  }
+
+  /** Processor priority, by which lowest-priority interrupts find their processor. */
+  get priority(): number {
+    return this.#processorPriority();
+  }
+
+  /** Whether an interrupt with this destination is for this processor (APM 2, 16.6.1). */
+  isFor(destination: number, logical: boolean): boolean {
+    if (destination === 0xff) return true;
+    if (!logical) return destination === this.id;
+    const mine = this.#get(Apic.Ldr) >>> 24;
+    if (this.#get(Apic.Dfr) >>> 28 === 0xf) return (mine & destination) !== 0;
+    return mine >> 4 === destination >> 4 && (mine & destination & 0xf) !== 0;
+  }
+
+  /** The same for one that another local APIC, or this one, has sent. */
+  isForIpi(sender: LocalApic, { shorthand, destination }: SentIpi, logical: boolean): boolean {
+    if (shorthand === Shorthand.None) return this.isFor(destination, logical);
+    if (shorthand === Shorthand.Self) return this === sender;
+    return shorthand === Shorthand.All || this !== sender;
   }
 
   accept(vector: number, delivery: number = Delivery.Fixed, level = false): void {
@@ -206,14 +237,6 @@ export class LocalApic implements MmioDevice {
     return task >> 4 >= service >> 4 ? task : service & 0xf0;
   }
 
-  #isFor(destination: number, logical: boolean): boolean {
-    if (destination === 0xff) return true;
-    if (!logical) return destination === this.id;
-    const mine = this.#get(Apic.Ldr) >>> 24;
-    if (this.#get(Apic.Dfr) >>> 28 === 0xf) return (mine & destination) !== 0;
-    return mine >> 4 === destination >> 4 && (mine & destination & 0xf) !== 0;
-  }
-
   #endOfInterrupt(): void {
     const vector = this.isr.highest();
     if (vector < 0) return;
@@ -227,10 +250,10 @@ export class LocalApic implements MmioDevice {
     const shorthand = (command >>> 18) & 3;
     const delivery = (command >>> 8) & 7;
     const vector = command & 0xff;
-    this.sent.push({ vector, delivery, shorthand, destination });
-    const self = shorthand === 0 ? this.#isFor(destination, (command & 0x800) !== 0) : shorthand < 3;
+    const ipi = { vector, delivery, shorthand, destination };
+    this.sent.push(ipi);
     if (delivery === Delivery.Fixed && vector < 16) this.#errors |= ESR_SENT_ILLEGAL;
-    else if (self) this.accept(vector, delivery);
+    else this.#bus(this, ipi, (command & 0x800) !== 0);
   }
 
   /** The timer counts once in 10 ns, divided as the divide register says. */
@@ -261,3 +284,12 @@ export class LocalApic implements MmioDevice {
     return Math.max(this.#get(Apic.TimerInitial) - passed, 0);
   }
 }
+
+/** Whom a message's address means. */
+export function messageDestination(address: number): { readonly destination: number; readonly logical: boolean } {
+  return { destination: (address >>> 12) & 0xff, logical: (address & 4) !== 0 };
+}
+
+const deliverAlone: ApicBus = (sender, ipi, logical) => {
+  if (sender.isForIpi(sender, ipi, logical)) sender.accept(ipi.vector, ipi.delivery);
+};

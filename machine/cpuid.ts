@@ -12,6 +12,10 @@ export interface CpuidOptions {
   readonly x2apic?: boolean;
   readonly physicalBits?: number;
   readonly vendor?: string;
+  /** Of this processor's local APIC. */
+  readonly apicId?: number;
+  /** Logical processors of the package. */
+  readonly processors?: number;
   /** Leaves that answer otherwise, as under another hypervisor. */
   readonly leaves?: Readonly<Record<number, CpuidResult>>;
 }
@@ -37,6 +41,8 @@ export class Cpuid {
       x2apic: false,
       physicalBits: 40,
       vendor: "AuthenticAMD",
+      apicId: 0,
+      processors: 1,
       leaves: {},
       ...options,
     };
@@ -49,7 +55,7 @@ export class Cpuid {
       case 0:
         return this.#vendor(0xd);
       case 1:
-        return [0x0060_0fb1, 0x0000_0800, this.#leaf1(), 0x178b_fbff];
+        return [0x0060_0fb1, this.#localApic(), this.#leaf1(), 0x178b_fbff];
       case 7:
         return subleaf === 0 ? [0, 0x0018_0f2b, 0x0040_0004, 0] : [0, 0, 0, 0];
       case 0xd:
@@ -63,7 +69,7 @@ export class Cpuid {
       case 0x8000_0004:
         return brand(leaf - 0x8000_0002);
       case 0x8000_0008:
-        return [0x3000 | this.options.physicalBits, 0, 0, 0];
+        return [0x3000 | this.options.physicalBits, 0, this.options.processors - 1, 0];
       case 0x8000_000a:
         return this.options.svm ? [1, 16, 0, this.#svmFeatures()] : [0, 0, 0, 0];
       default:
@@ -75,6 +81,12 @@ export class Cpuid {
     const word = (at: number): number =>
       [0, 1, 2, 3].reduce((value, i) => (value | (this.options.vendor.charCodeAt(at + i) << (8 * i))) >>> 0, 0);
     return [highest, word(0), word(8), word(4)];
+  }
+
+  /** Initial local APIC id, logical processors where there are several, CLFLUSH size. */
+  #localApic(): number {
+    const { apicId, processors } = this.options;
+    return ((apicId << 24) | ((processors > 1 ? processors : 0) << 16) | 0x0800) >>> 0;
   }
 
   /** SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4, MOVBE, POPCNT, AES, XSAVE, RDRAND, and what is optional. */

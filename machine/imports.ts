@@ -70,17 +70,20 @@ function succeeds(access: () => void): number {
   }
 }
 
+/** What acts on the processor that runs. */
 function processorImports(machine: Machine, linear: () => DataView): Record<string, unknown> {
-  const { msrs, cpuid, apic, clock } = machine;
-  const write = (index: number, value: bigint): void => msrs.write(index >>> 0, BigInt.asUintN(64, value));
+  const { processors, clock } = machine;
+  const read = (index: number): bigint => processors.current.msrs.read(index >>> 0);
+  const write = (index: number, value: bigint): void => {
+    processors.current.msrs.write(index >>> 0, BigInt.asUintN(64, value));
+  };
   return {
-    rdmsr: (index: number) => msrs.read(index >>> 0),
+    rdmsr: read,
     wrmsr: write,
-    tryRdmsr: (index: number, result: number) =>
-      succeeds(() => linear().setBigUint64(result >>> 0, msrs.read(index >>> 0), true)),
+    tryRdmsr: (index: number, result: number) => succeeds(() => linear().setBigUint64(result >>> 0, read(index), true)),
     tryWrmsr: (index: number, value: bigint) => succeeds(() => write(index, value)),
     cpuid: (leaf: number, subleaf: number, result: number) => {
-      const values = cpuid.query(leaf >>> 0, subleaf >>> 0);
+      const values = processors.current.cpuid.query(leaf >>> 0, subleaf >>> 0);
       values.forEach((value, i) => linear().setUint32((result >>> 0) + 4 * i, value, true));
     },
     readTsc: () => {
@@ -89,15 +92,19 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
     },
     readCr2: () => 0n,
     wbinvd: () => machine.cacheWriteBacks++,
-    thisProcessor: () => 0,
-    processorEntry: () => 0n,
+    thisProcessor: () => processors.current.index,
+    processorEntry: () => BigInt(machine.processorEntry),
     processorStack: () => 0n,
-    clearBreakpoints: () => undefined,
-    pause: () => clock.advance(Cost.Pause),
+    clearBreakpoints: () => processors.current.breakpointsCleared++,
+    pause: () => {
+      clock.advance(Cost.Pause);
+      processors.pause();
+    },
     halt: () => {
       throw new Halted();
     },
     openInterruptWindow: (external: number) => {
+      const { apic } = processors.current;
       const nmi = apic.nmi ? WINDOW_NMI : 0;
       apic.nmi = false;
       const vector = external ? apic.acknowledge() : -1;
@@ -112,7 +119,7 @@ export function metalImports(
   linear: () => DataView,
   linearBase: () => number,
 ): Record<string, unknown> {
-  return {
+  const imports: Record<string, unknown> = {
     ...memoryImports(machine, linear, linearBase),
     ...portImports(machine),
     ...processorImports(machine, linear),
@@ -127,5 +134,16 @@ export function metalImports(
     coreHash: (buffer: number) => {
       for (let i = 0; i < 64; i++) linear().setUint8((buffer >>> 0) + i, machine.coreHash.charCodeAt(i));
     },
+  };
+  const { onImport } = machine.options;
+  if (onImport) for (const [name, body] of Object.entries(imports)) imports[name] = announced(name, body, onImport);
+  return imports;
+}
+
+/** The same function, of whose every call somebody is told beforehand. */
+function announced(name: string, body: unknown, told: (name: string) => void): unknown {
+  return (...args: unknown[]): unknown => {
+    told(name);
+    return (body as (...args: unknown[]) => unknown)(...args);
   };
 }

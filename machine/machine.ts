@@ -1,9 +1,9 @@
 // A simulated PC: gives the imports of src/metal.ts a body, so that core.wasm boots and is driven in Node.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { APIC_BASE, LocalApic } from "./apic.ts";
+import { APIC_BASE, type LocalApic } from "./apic.ts";
 import { Clock } from "./clock.ts";
-import { Cpuid, type CpuidOptions } from "./cpuid.ts";
+import type { Cpuid, CpuidOptions } from "./cpuid.ts";
 import { type CardOptions, E1000 } from "./e1000/card.ts";
 import { PM_TIMER_PORT } from "./firmware/acpi.ts";
 import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
@@ -13,11 +13,13 @@ import { MemoryType } from "./firmware/uefi.ts";
 import { Cost, metalImports } from "./imports.ts";
 import { IoApic, IOAPIC_BASE } from "./ioapic.ts";
 import { PhysicalMemory } from "./memory.ts";
-import { Msrs } from "./msrs.ts";
+import type { Msrs } from "./msrs.ts";
 import { PciBus } from "./pci/bus.ts";
 import { Command, Config, PciFunction } from "./pci/function.ts";
 import { PortSpace } from "./ports.ts";
-import { fillBootInfo } from "./boot-info.ts";
+import { fillBootInfo, fillStart } from "./boot-info.ts";
+import type { Processor, ProcessorOptions } from "./processor.ts";
+import { Processors } from "./processors.ts";
 import type { CoreExports } from "./svm/core.ts";
 import { Guest } from "./svm/guest.ts";
 import { SvmProcessor } from "./svm/processor.ts";
@@ -27,6 +29,8 @@ const MIB = 1 << 20;
 const CORE = new URL("../dist/core.wasm", import.meta.url);
 const BLOCK_SIZE = 16 * MIB;
 const BLOCK_BORDER = 2 * MIB;
+/** From the end of the block, in what stands for the image there. */
+const ENTRY = 0x1000;
 /** Ticks of the processor's clock in a nanosecond. */
 const TSC_RATE = 2n;
 const PM_TIMER_HZ = 3_579_545;
@@ -41,6 +45,10 @@ export interface MachineOptions extends FirmwareOptions {
   /** More memory from 4 GiB on, in MiB. */
   readonly highMemory?: number;
   readonly cpu?: CpuidOptions;
+  /** How many processors, or what each of them is like. */
+  readonly processors?: number | readonly ProcessorOptions[];
+  /** Told of each import that the core calls, before it does anything: there another processor may act. */
+  readonly onImport?: (name: string) => void;
   /** The firmware has disabled AMD-V. */
   readonly svmDisabled?: boolean;
   /** Unknown MSRs read 0, as in QEMU, rather than raise #GP. */
@@ -69,9 +77,7 @@ export class Machine {
   readonly clock = new Clock();
   readonly memory: PhysicalMemory;
   readonly ports = new PortSpace();
-  readonly msrs: Msrs;
-  readonly cpuid: Cpuid;
-  readonly apic = new LocalApic(this.clock);
+  readonly processors: Processors;
   readonly ioApic: IoApic;
   readonly bus: PciBus;
   readonly cards: readonly E1000[];
@@ -84,8 +90,9 @@ export class Machine {
   /** How often the core had the caches written back and emptied (WBINVD). */
   cacheWriteBacks = 0;
   readonly options: MachineOptions;
+  #exports: CoreExports | undefined;
+  #linear: () => DataView = () => new DataView(new ArrayBuffer(0));
   #core: CoreExports | undefined;
-  #guest: Guest | undefined;
 
   constructor(options: MachineOptions = {}) {
     this.options = options;
@@ -98,20 +105,18 @@ export class Machine {
     }
     this.memory.onMmio = () => this.clock.advance(Cost.Mmio);
     this.ports.onAccess = () => this.clock.advance(Cost.Port);
-    this.msrs = new Msrs(() => this.tsc(), {
-      svm: options.cpu?.svm ?? true,
-      svmDisabled: options.svmDisabled ?? false,
-      lenient: options.lenientMsrs ?? false,
-    });
-    this.cpuid = new Cpuid(options.cpu);
+    this.processors = this.#addProcessors(options);
     this.ioApic = this.#addInterruptControllers();
     this.bus = new PciBus({
       memory: this.memory,
       ports: this.ports,
       ioApic: this.ioApic,
-      message: (address, data) => this.apic.message(address, data),
+      message: (address, data) => this.processors.message(address, data),
     });
-    this.firmware = new Firmware(this.memory, this.clock, options);
+    this.firmware = new Firmware(this.memory, this.clock, options, {
+      all: this.processors.all.map(({ apic, options: each }) => ({ apicId: apic.id, options: each })),
+      dispatch: (number, procedure, argument) => this.#dispatch(number, procedure, argument),
+    });
     if (options.highMemory) this.firmware.map.set(2 ** 32, options.highMemory * MIB, MemoryType.Conventional);
     this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
     this.ports.add(PM_TIMER_PORT, 4, {
@@ -127,13 +132,33 @@ export class Machine {
     return card;
   }
 
-  /** The guest, once the core has started it. */
+  // What the boot processor has.
+  get apic(): LocalApic {
+    return this.processors.boot.apic;
+  }
+  get msrs(): Msrs {
+    return this.processors.boot.msrs;
+  }
+  get cpuid(): Cpuid {
+    return this.processors.boot.cpuid;
+  }
+  /** The guest on the boot processor, once the core has started it. */
   get guest(): Guest {
-    if (!this.#guest) throw new Error("the guest does not run");
-    return this.#guest;
+    return this.processors.boot.guest;
   }
   get guestRuns(): boolean {
-    return this.#guest !== undefined;
+    return this.processors.boot.runningGuest !== undefined;
+  }
+
+  /** A processor, as the firmware counts. */
+  processor(number: number): Processor {
+    const found = this.processors.all[number];
+    if (!found) throw new Error(`this machine has no processor ${number}`);
+    return found;
+  }
+  /** The guest on every processor that it runs on. */
+  get guests(): Guest[] {
+    return this.processors.all.flatMap(({ runningGuest }) => runningGuest ?? []);
   }
 
   /** What was written to the console. */
@@ -164,26 +189,42 @@ export class Machine {
     const linear = (): DataView => view;
     const imports = metalImports(this, linear, () => this.block.base);
     const core = new WebAssembly.Instance(module, { metal: imports }).exports as CoreExports;
-    this.#core = core;
+    this.#core = this.processors.coreOn(this.processors.boot, core);
+    this.#exports = core;
+    this.#linear = linear;
     view = new DataView(core.memory.buffer);
     this.memory.mapLinear(this.block.base, core.memory.buffer);
     new Uint8Array(core.memory.buffer, 0, NULL_PAGE).fill(POISON);
     const info = fillBootInfo(view, this.firmware, this.msrs, this.block);
-    const status = BigInt.asUintN(64, core.boot(info));
+    const status = BigInt.asUintN(64, this.core.boot(info));
     this.checkNullPage();
     return status;
   }
 
-  /** The core enters the guest. */
+  /** Physical address of the procedure that the core has the firmware's other processors call. */
+  get processorEntry(): number {
+    return this.block.base + this.block.size - ENTRY;
+  }
+
+  /** The core enters the guest, on the processor that runs. */
   startGuest(run: number): void {
-    const { nrips, decodeAssists } = this.cpuid.options;
-    const processor = new SvmProcessor(this.core, run, this.memory, this.apic, {
+    const { current } = this.processors;
+    const { nrips, decodeAssists } = current.cpuid.options;
+    const core = this.processors.coreOn(current, this.#exports!);
+    const processor = new SvmProcessor(core, run, this.memory, current.apic, {
       nextRipSave: nrips,
       decodeAssists,
       forbidTraps: this.options.forbidTraps ?? false,
     });
     processor.onExit = () => this.checkNullPage();
-    this.#guest = new Guest(processor, this, this.firmware.returnAddress);
+    const { number, msrs, cpuid } = current;
+    const code = number ? this.firmware.loopOf(number) : this.firmware.returnAddress;
+    const onInstruction = (): void => this.processors.letOthersRun();
+    current.runningGuest = new Guest(
+      processor,
+      { ports: this.ports, clock: this.clock, msrs, cpuid, onInstruction },
+      code,
+    );
   }
 
   /** Page 0 of linear memory is not mapped on a real machine: a write there is a fault. */
@@ -194,9 +235,27 @@ export class Machine {
     throw new Error(`the core wrote to linear address 0x${at.toString(16)}, which is not mapped`);
   }
 
-  /** Delivers a nonmaskable interrupt. */
+  /** Delivers a nonmaskable interrupt to the boot processor. */
   nmi(): void {
     this.apic.nmi = true;
+  }
+
+  #addProcessors({ processors = 1, cpu = {}, svmDisabled = false, lenientMsrs = false }: MachineOptions): Processors {
+    const all = typeof processors === "number" ? Array.from({ length: processors }, () => ({})) : processors;
+    const tsc = (): bigint => this.tsc();
+    const each = all.map((options) => ({ svmDisabled, ...options }));
+    return new Processors(each, { clock: this.clock, tsc, cpu, lenientMsrs });
+  }
+
+  /** The firmware has another processor run a procedure, which can only be the core's; true if it came back, as a guest. */
+  #dispatch(number: number, procedure: number, argument: number): boolean {
+    if (procedure !== this.processorEntry) throw new Error(`no procedure at 0x${procedure.toString(16)}`);
+    const processor = this.processor(number);
+    const start = argument - this.block.base;
+    processor.index = Number(this.memory.read64(argument));
+    fillStart(this.#linear(), start, this.firmware, processor.msrs, number);
+    this.processors.coreOn(processor, this.#exports!).processor(processor.index);
+    return processor.runningGuest !== undefined;
   }
 
   #addUart(port: number): Uart {
@@ -206,9 +265,9 @@ export class Machine {
   }
 
   #addInterruptControllers(): IoApic {
-    const ioApic = new IoApic((address, data) => this.apic.message(address, data));
-    this.apic.onEoi = (vector) => ioApic.endOfInterrupt(vector);
-    this.memory.map(APIC_BASE, 4096, this.apic);
+    const ioApic = new IoApic((address, data) => this.processors.message(address, data));
+    for (const { apic } of this.processors.all) apic.onEoi = (vector) => ioApic.endOfInterrupt(vector);
+    this.memory.map(APIC_BASE, 4096, this.processors);
     this.memory.map(IOAPIC_BASE, 4096, ioApic);
     return ioApic;
   }

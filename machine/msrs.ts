@@ -61,6 +61,8 @@ export interface MsrOptions {
   readonly svm?: boolean;
   /** As QEMU's processors do: registers that do not exist read 0 and swallow writes. */
   readonly lenient?: boolean;
+  /** Not the processor that the machine starts on: APIC_BASE says which is (APM 2, 16.3.1). */
+  readonly applicationProcessor?: boolean;
 }
 
 /** One processor's model-specific registers, with what OVMF leaves in them. */
@@ -71,7 +73,7 @@ export class Msrs {
   constructor(readTsc: () => bigint, options: MsrOptions = {}) {
     this.#lenient = options.lenient ?? false;
     this.#define(Msr.Tsc, 0n, ALL, { read: readTsc });
-    this.#define(Msr.ApicBase, 0xfee0_0900n, ADDRESS & ~0x2ffn);
+    this.#define(Msr.ApicBase, options.applicationProcessor ? 0xfee0_0800n : 0xfee0_0900n, ADDRESS & ~0x2ffn);
     for (const index of [Msr.SysenterCs, Msr.SysenterEsp, Msr.SysenterEip]) this.#define(index, 0n, ALL);
     this.#define(Msr.McgCap, 0n, 0n);
     this.#define(Msr.McgStatus, 0n, 7n);

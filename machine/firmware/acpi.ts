@@ -3,6 +3,7 @@ import { APIC_BASE } from "../apic.ts";
 import { ascii } from "../bits.ts";
 import { IOAPIC_BASE } from "../ioapic.ts";
 import { ECAM_BASE, ECAM_BUSES } from "../pci/bus.ts";
+import type { MpProcessor } from "./mp-services.ts";
 import type { TableBuilder } from "./tables.ts";
 
 const HEADER = 36;
@@ -32,15 +33,18 @@ function mcfg(): Uint8Array {
   return table("MCFG", 1, body);
 }
 
-/** One processor and one I/O APIC. */
-function madt(): Uint8Array {
-  const body = new Uint8Array(8 + 8 + 12);
+/** The processors by their local APICs, and one I/O APIC. */
+function madt(processors: readonly MpProcessor[]): Uint8Array {
+  const body = new Uint8Array(8 + 8 * processors.length + 12);
   const view = new DataView(body.buffer);
   view.setUint32(0, APIC_BASE, true);
   view.setUint32(4, 1, true);
-  body.set([0, 8, 0, 0, 1, 0, 0, 0], 8);
-  body.set([1, 12, 1, 0], 16);
-  view.setUint32(20, IOAPIC_BASE, true);
+  processors.forEach(({ apicId, options }, number) => {
+    body.set([0, 8, number, apicId, options.disabled ? 0 : 1, 0, 0, 0], 8 + 8 * number);
+  });
+  const ioApic = 8 + 8 * processors.length;
+  body.set([1, 12, processors.length, 0], ioApic);
+  view.setUint32(ioApic + 4, IOAPIC_BASE, true);
   return table("APIC", 3, body);
 }
 
@@ -55,8 +59,8 @@ function fadt(): Uint8Array {
 }
 
 /** Lays the tables out; returns the address of the RSDP. */
-export function buildAcpi(builder: TableBuilder, withMcfg: boolean): number {
-  const tables = [fadt(), madt(), ...(withMcfg ? [mcfg()] : [])].map((bytes) => builder.bytes(bytes));
+export function buildAcpi(builder: TableBuilder, withMcfg: boolean, processors: readonly MpProcessor[]): number {
+  const tables = [fadt(), madt(processors), ...(withMcfg ? [mcfg()] : [])].map((bytes) => builder.bytes(bytes));
   const entries = new Uint8Array(8 * tables.length);
   tables.forEach((address, i) => new DataView(entries.buffer).setBigUint64(8 * i, BigInt(address), true));
   const xsdt = builder.bytes(table("XSDT", 1, entries));

@@ -8,6 +8,7 @@ import { BootServices } from "./boot-services.ts";
 import { buildContext, CONTEXT_PAGES, type FirmwareContext } from "./context.ts";
 import { type Files, FileSystem } from "./files.ts";
 import { buildGraphicsOutput, type Display } from "./graphics.ts";
+import { type Dispatch, type MpProcessor, MpServices } from "./mp-services.ts";
 import { MemoryMap, PAGE } from "./memory-map.ts";
 import { buildPciIo } from "./pci-io.ts";
 import { Handles } from "./protocols.ts";
@@ -23,6 +24,14 @@ export interface FirmwareOptions {
   readonly mcfg?: boolean;
   /** What has a handle with EFI_GRAPHICS_OUTPUT_PROTOCOL, in the order of the handles. */
   readonly displays?: readonly Display[];
+  /** It has no EFI_MP_SERVICES_PROTOCOL. */
+  readonly noMpServices?: boolean;
+}
+
+/** The machine's processors, and how the firmware has one run something. */
+export interface FirmwareProcessors {
+  readonly all: readonly MpProcessor[];
+  readonly dispatch: Dispatch;
 }
 
 /** One call that was made, by the service's name. */
@@ -36,6 +45,9 @@ export interface FirmwareCall {
 const CODE_PAGES = 4;
 const DATA_PAGES = 250;
 const IMAGE_PAGES = 128;
+/** In the code pages, where the other processors wait, each in a place of its own. */
+const LOOPS = 2 * PAGE;
+const LOOP_BYTES = 64;
 const SYSTEM_SIGNATURE = 0x5453_5953_2049_4249n;
 const RUNTIME_SIGNATURE = 0x5652_4553_544e_5552n;
 
@@ -57,22 +69,32 @@ export class Firmware {
   readonly #builder: TableBuilder;
   readonly #handles: Handles;
   readonly memory: PhysicalMemory;
+  readonly #loops: number;
   readonly #controllers = new Map<number, PciFunction>();
 
-  constructor(memory: PhysicalMemory, clock: Clock, options: FirmwareOptions) {
+  constructor(memory: PhysicalMemory, clock: Clock, options: FirmwareOptions, processors: FirmwareProcessors) {
     this.memory = memory;
     const { code, data, context, image } = this.#partition(memory.size);
     this.returnAddress = code + CODE_PAGES * PAGE - 0x100;
+    this.#loops = code + LOOPS;
     this.#builder = new TableBuilder(memory, data, code);
     this.context = buildContext(memory, context);
     this.#handles = new Handles(this.#builder);
     this.bootServices = new BootServices(this.#builder, this.map, this.#handles, clock);
     this.fileSystem = new FileSystem(this.#builder, options.files ?? {});
-    this.systemTable = this.#buildSystemTable(options.mcfg ?? true);
+    this.systemTable = this.#buildSystemTable(options.mcfg ?? true, processors.all);
     this.imageHandle = this.#buildLoadedImage(options, image);
     for (const display of options.displays ?? []) {
       this.#handles.create({ [Guid.GraphicsOutput]: buildGraphicsOutput(this.#builder, display) });
     }
+    if (options.noMpServices) return;
+    const { protocol } = new MpServices(this.#builder, clock, processors.all, processors.dispatch);
+    this.#handles.create({ [Guid.MpServices]: protocol });
+  }
+
+  /** Where a procedure that processor `number` was sent to returns to. */
+  loopOf(number: number): number {
+    return this.#loops + number * LOOP_BYTES;
   }
 
   /** Gives a PCI function a handle with EFI_PCI_IO_PROTOCOL; returns the handle. */
@@ -122,11 +144,11 @@ export class Firmware {
   }
 
   /** EFI_SYSTEM_TABLE, 4.3. */
-  #buildSystemTable(mcfg: boolean): number {
+  #buildSystemTable(mcfg: boolean, processors: readonly MpProcessor[]): number {
     const builder = this.#builder;
     const console = this.#buildConsole();
     const consoleHandle = this.#handles.create({ [Guid.SimpleTextOutput]: console });
-    const acpi = buildAcpi(builder, mcfg);
+    const acpi = buildAcpi(builder, mcfg, processors);
     const configuration = builder.reserve(24);
     this.memory.writeBytes(configuration, guidBytes(Guid.Acpi20Table));
     this.memory.write64(configuration + 16, BigInt(acpi));

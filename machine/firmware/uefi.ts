@@ -8,10 +8,12 @@ export const EfiStatus = {
   InvalidParameter: ERROR | 2n,
   Unsupported: ERROR | 3n,
   BufferTooSmall: ERROR | 5n,
+  NotReady: ERROR | 6n,
   DeviceError: ERROR | 7n,
   WriteProtected: ERROR | 8n,
   OutOfResources: ERROR | 9n,
   NotFound: ERROR | 14n,
+  Timeout: ERROR | 18n,
   AlreadyStarted: ERROR | 20n,
 } as const;
 
@@ -40,6 +42,7 @@ export const Guid = {
   SimpleTextOutput: "387477c2-69c7-11d2-8e39-00a0c969723b",
   GraphicsOutput: "9042a9de-23dc-4a38-96fb-7aded080516a",
   PciIo: "4cf5b200-68b8-4ca5-9eec-b23e3f50029a",
+  MpServices: "3fdda605-a76e-4f46-ad29-12f4531b3d08",
   Acpi20Table: "8868e871-e4f1-11d3-bc22-0080c73c8881",
 } as const;
 
@@ -171,4 +174,15 @@ export const PCI_IO = [
   "Attributes",
   "GetBarAttributes",
   "SetBarAttributes",
+] as const;
+
+/** EFI_MP_SERVICES_PROTOCOL: UEFI Platform Initialization Specification 1.8, volume 2, 13.4.1. */
+export const MP_SERVICES = [
+  "GetNumberOfProcessors",
+  "GetProcessorInfo",
+  "StartupAllAPs",
+  "StartupThisAP",
+  "SwitchBSP",
+  "EnableDisableAP",
+  "WhoAmI",
 ] as const;

@@ -18,6 +18,8 @@ export interface GuestWorld {
   readonly msrs: Msrs;
   readonly cpuid: Cpuid;
   readonly clock: Clock;
+  /** Called after each instruction: there other processors have their turn. */
+  readonly onInstruction?: () => void;
 }
 
 export class Execution {
@@ -112,16 +114,27 @@ export class Execution {
     this.processor.settle();
   }
 
-  /** Executes one instruction: natively if `attempt` returns true, else as the core left it. */
+  /**
+   * Executes one instruction: natively if `attempt` returns true, else as the core left it. One that INIT comes after,
+   * such as the instruction that sent it, is the last.
+   */
   protected step(bytes: readonly number[], attempt: (next: bigint) => boolean): void {
+    this.#execute(bytes, attempt);
+    this.world.onInstruction?.();
+  }
+
+  #execute(bytes: readonly number[], attempt: (next: bigint) => boolean): void {
     const { processor } = this;
     processor.settle();
+    if (processor.waiting) throw new Error("an instruction on a processor that waits for a start-up interrupt");
     processor.rip = BigInt(this.code);
+    const { restarts } = processor;
     for (let tries = 0; tries < PATIENCE; tries++) {
       const at = processor.rip;
       if (!this.#fetch(bytes)) continue;
       const next = at + BigInt(bytes.length);
       const done = attempt(next);
+      if (processor.restarts !== restarts) return;
       if (done) processor.rip = next;
       else this.#raiseInjected();
       if (processor.rip === next) {

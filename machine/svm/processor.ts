@@ -15,6 +15,9 @@ const V_INTR_MASKING = 1n << 24n;
 const SHADOW = 1n;
 /** Instruction bytes that the VMCB has room for. */
 const FETCHED = 15;
+/** Where the guest's handlers of interrupts begin, and their IRET is. */
+const HANDLER = 0x9000n;
+const HANDLER_END = 0x9ff0n;
 /** Exits without the guest making progress before a test is told that it never will. */
 const PATIENCE = 64;
 
@@ -71,7 +74,14 @@ export class SvmProcessor {
   readonly #core: CoreExports;
   readonly #registers: DataView;
   readonly #options: ProcessorOptions;
+  /** An NMI that was not injected is being handled: it holds the next back, until IRET (APM 2, 8.2.3). */
   #nmiBlocked = false;
+  /** It waits for a start-up interrupt: the core said so. */
+  waiting = false;
+  /** How often INIT or a start-up interrupt changed where it executes. */
+  restarts = 0;
+  /** Events that were injected while the guest had no turn: their handlers are still to run, the last one first. */
+  readonly #begun: VmcbEvent[] = [];
 
   constructor(core: CoreExports, run: number, memory: PhysicalMemory, apic: LocalApic, options: ProcessorOptions) {
     this.#core = core;
@@ -136,9 +146,36 @@ export class SvmProcessor {
     if (this.#options.decodeAssists && code === Exit.NestedPageFault) this.#noteInstruction();
     const counted = code === Exit.Invalid ? -1 : Number(code);
     this.exits.set(counted, (this.exits.get(counted) ?? 0) + 1);
-    this.#answer();
+    this.#answer(() => this.#core.exit(this.run));
     this.onExit(counted);
-    this.#enter();
+    if (!this.waiting) this.#enter();
+  }
+
+  /** An NMI waits that would end the guest's run, or the wait for a start-up interrupt. */
+  get canTakeNmi(): boolean {
+    return this.apic.nmi && (this.waiting || (this.vmcb.intercepts(Exit.Nmi) && !this.#nmiBlocked));
+  }
+
+  /**
+   * Takes an NMI while another processor has its turn. What was injected has reached the guest by now, and a shadow is
+   * over; the guest's handlers run when it has its turn again.
+   */
+  takeNmi(): void {
+    if (this.waiting) return this.#wake();
+    const injected = this.takeInjection();
+    if (injected) {
+      this.#checkInjection(injected);
+      this.#begun.push(injected);
+    }
+    this.shadow = false;
+    this.exit(Exit.Nmi);
+  }
+
+  /** The NMI that ends HLT goes to the host, and nothing of it is left. */
+  #wake(): void {
+    this.apic.nmi = false;
+    this.#answer(() => this.#core.wake(this.run));
+    if (!this.waiting) this.#enter();
   }
 
   /** The event that VMRUN would inject now; it is taken out of the VMCB. */
@@ -159,11 +196,9 @@ export class SvmProcessor {
   deliver(event: VmcbEvent): void {
     const { type, vector, error } = event;
     this.received.push(event);
-    if (type === EventType.Nmi) this.#nmiBlocked = true;
     const handler = this.handlers.get(vector);
     if (!handler && type === EventType.Exception) throw this.#exception(vector, error);
-    if (handler) this.#runHandler(handler, event);
-    if (type === EventType.Nmi) this.#endNmi();
+    if (handler || type === EventType.Nmi) this.#runHandler(event, handler);
   }
 
   /** Linear to physical, for an access that succeeds or exits; undefined if it exited. */
@@ -196,14 +231,20 @@ export class SvmProcessor {
     bytes.forEach((byte, i) => this.vmcb.set8(Control.FetchedBytes + i, byte));
   }
 
-  #answer(): void {
+  #answer(call: () => number): void {
+    const selector = this.vmcb.get16(Save.Cs);
+    const waited = this.waiting;
     try {
-      this.#core.exit(this.run);
+      this.waiting = call() !== 0;
     } catch (error) {
       if (this.#options.forbidTraps || !(error instanceof WebAssembly.RuntimeError)) throw error;
       this.traps.push(error);
       if (!this.#core.trap(trapKind(error), 0n)) throw error;
+      this.waiting = false;
     }
+    if (this.waiting === waited && this.vmcb.get16(Save.Cs) === selector) return;
+    this.restarts++;
+    this.#begun.length = 0;
   }
 
   /** VMRUN: its checks, which end in another exit if one fails. */
@@ -219,10 +260,20 @@ export class SvmProcessor {
   }
 
   #deliverNext(): boolean {
+    if (this.waiting) {
+      if (!this.apic.nmi) return false;
+      this.#wake();
+      return true;
+    }
     const injected = this.takeInjection();
     if (injected) {
       this.#checkInjection(injected);
       this.deliver(injected);
+      return true;
+    }
+    const begun = this.#begun.pop();
+    if (begun) {
+      this.deliver(begun);
       return true;
     }
     return this.#deliverNmi() || this.#deliverExternal() || this.#deliverVirtual();
@@ -239,7 +290,9 @@ export class SvmProcessor {
     if (this.vmcb.intercepts(Exit.Nmi)) this.exit(Exit.Nmi);
     else {
       this.apic.nmi = false;
+      this.#nmiBlocked = true;
       this.deliver({ type: EventType.Nmi, vector: 2, error: undefined });
+      this.#nmiBlocked = false;
     }
     return true;
   }
@@ -266,20 +319,29 @@ export class SvmProcessor {
     return true;
   }
 
-  #runHandler(handler: (event: VmcbEvent) => void, event: VmcbEvent): void {
+  /** The handler up to its IRET, after which the guest goes on where it was. */
+  #runHandler(event: VmcbEvent, handler: (event: VmcbEvent) => void = () => undefined): void {
     const registers = Array.from({ length: 16 }, (_, i) => this.gpr(i));
-    const { rip, rflags } = this;
+    const { rip, rflags, restarts } = this;
     this.interruptsEnabled = false;
+    this.rip = HANDLER;
     handler(event);
+    if (this.restarts === restarts && event.type === EventType.Nmi) this.#leaveNmiHandler();
+    if (this.restarts !== restarts) return;
     registers.forEach((value, i) => this.setGpr(i, value));
     this.rip = rip;
     this.rflags = rflags;
   }
 
-  /** The handler's IRET. */
-  #endNmi(): void {
+  /** IRET exits before it is carried out: an NMI injected then would run on the stack that the IRET still needs. */
+  #leaveNmiHandler(): void {
+    this.rip = HANDLER_END;
+    const { restarts } = this;
     if (this.vmcb.intercepts(Exit.Iret)) this.exit(Exit.Iret);
-    this.#nmiBlocked = false;
+    while (this.restarts === restarts && this.canTakeNmi) this.exit(Exit.Nmi);
+    const injected = parseEvent(this.vmcb.get(Control.EventInjection));
+    if (injected?.type === EventType.Nmi)
+      throw new Error("an NMI was injected before the IRET of the last one's handler");
   }
 
   #exception(vector: number, error: number | undefined): GuestException {

@@ -1,0 +1,70 @@
+// One processor of the simulated machine: what it has for itself, whoever runs on it.
+import { type ApicBus, LocalApic } from "./apic.ts";
+import type { Clock } from "./clock.ts";
+import { Cpuid, type CpuidOptions } from "./cpuid.ts";
+import { Msrs } from "./msrs.ts";
+import type { Guest } from "./svm/guest.ts";
+
+/** What differs from the boot processor. */
+export interface ProcessorOptions {
+  /** Of its local APIC; the processor's number if left out. */
+  readonly apicId?: number;
+  /** The firmware has turned it off. */
+  readonly disabled?: boolean;
+  /** How it answers when the firmware sends it somewhere: at once, after the firmware has given up, or not at all. */
+  readonly answers?: "late" | "never";
+  /** The firmware has disabled AMD-V on it. */
+  readonly svmDisabled?: boolean;
+}
+
+export interface ProcessorParts {
+  readonly clock: Clock;
+  readonly tsc: () => bigint;
+  readonly bus: ApicBus;
+  readonly cpu: CpuidOptions;
+  readonly lenientMsrs: boolean;
+}
+
+export class Processor {
+  /** As the firmware counts. */
+  readonly number: number;
+  readonly options: ProcessorOptions;
+  readonly apic: LocalApic;
+  readonly msrs: Msrs;
+  readonly cpuid: Cpuid;
+  /** As the core counts, once it runs here. */
+  index = 0;
+  /** It is in the core. */
+  busy = false;
+  /** How often DR0 to DR3 were set to zero. */
+  breakpointsCleared = 0;
+  /** Spin-loop hints since the core was entered here. */
+  pauses = 0;
+  runningGuest: Guest | undefined;
+
+  constructor(number: number, options: ProcessorOptions, parts: ProcessorParts) {
+    const { clock, tsc, bus, cpu, lenientMsrs } = parts;
+    const apicId = options.apicId ?? number;
+    this.number = number;
+    this.options = options;
+    this.apic = new LocalApic(clock, apicId, bus);
+    this.cpuid = new Cpuid({ ...cpu, apicId });
+    this.msrs = new Msrs(tsc, {
+      svm: cpu.svm ?? true,
+      svmDisabled: options.svmDisabled ?? false,
+      lenient: lenientMsrs,
+      applicationProcessor: number > 0,
+    });
+  }
+
+  /** The guest, once the core has started it here. */
+  get guest(): Guest {
+    if (!this.runningGuest) throw new Error(`no guest runs on processor ${this.number}`);
+    return this.runningGuest;
+  }
+
+  /** An NMI waits that would reach the core now. */
+  get canTakeNmi(): boolean {
+    return this.apic.nmi && !this.busy && (this.runningGuest?.processor.canTakeNmi ?? false);
+  }
+}
