@@ -18,6 +18,16 @@ export default defineConfig({
         },
       },
       {
+        // The core's code for several processors, under schedules that the tests choose.
+        test: {
+          name: "interleavings",
+          include: ["test/interleavings/**/*.test.ts"],
+          pool: "threads",
+          isolate: false,
+          testTimeout: 60 * seconds,
+        },
+      },
+      {
         // One PC at a time: two emulators side by side on a small machine would time each other out.
         test: {
           name: "boot",

@@ -25,6 +25,7 @@ const checks: Check[] = [
   { name: "types of the core", command: ["tsc", "--project", "tsconfig.core.json"], countsItself: false },
   { name: "types of the host code", command: ["tsc", "--project", "tsconfig.json"], countsItself: false },
   { name: "unit tests", command: ["vitest", "run", "--project", "unit"], countsItself: true },
+  { name: "interleavings", command: ["vitest", "run", "--project", "interleavings"], countsItself: true },
   {
     name: "boots in QEMU",
     command: ["vitest", "run", "--project", "boot", "--no-file-parallelism"],

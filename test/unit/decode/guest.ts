@@ -1,13 +1,6 @@
-import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readFileSync } from "node:fs";
 import { atomicImports } from "../../../machine/imports.ts";
-
-const root = fileURLToPath(new URL("../../../", import.meta.url));
-const entry = "test/unit/decode/core/guest.ts";
+import { compileCore } from "../../compile.ts";
 
 /** The part of WebAssembly that is used here; Node's types leave it to those of browsers. */
 interface WebAssemblyApi {
@@ -15,6 +8,8 @@ interface WebAssemblyApi {
   Instance: new (module: object, imports: Record<string, Record<string, CallableFunction>>) => { exports: unknown };
 }
 const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
+
+const module = new Module(readFileSync(compileCore("decode", "test/unit/decode/core/guest.ts")));
 
 /** What core/guest.ts exports. */
 interface Core {
@@ -38,51 +33,6 @@ interface Core {
   displacement(): bigint;
   immediate(): bigint;
   width(): number;
-}
-
-/** The tests' core, compiled once for each state of the sources, though several test files want it at the same time. */
-function compile(): object {
-  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
-  const hash = createHash("sha256").update(readFileSync(join(root, entry)));
-  for (const file of files.sort()) hash.update(readFileSync(join(root, "src", file)));
-  const folder = join(root, ".cache/unit");
-  const path = join(folder, `decode-${hash.digest("hex").slice(0, 16)}.wasm`);
-  mkdirSync(folder, { recursive: true });
-  while (!existsSync(path)) {
-    if (isOurs(`${path}.lock`)) compileTo(path);
-    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
-  }
-  return new Module(readFileSync(path));
-}
-
-/** Takes a lock; one that is a minute old was left by a run that was stopped. */
-function isOurs(lock: string): boolean {
-  try {
-    if (Date.now() - statSync(lock).mtimeMs < 60_000) return false;
-    rmSync(lock, { recursive: true });
-  } catch {
-    // nobody holds it
-  }
-  try {
-    mkdirSync(lock);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function compileTo(path: string): void {
-  const asc = join(dirname(createRequire(import.meta.url).resolve("assemblyscript/package.json")), "bin/asc.js");
-  const flags =
-    `--runtime stub --optimizeLevel 1 --shrinkLevel 0 --noAssert --debug --memoryBase 8192 --enable threads ` +
-    `--initialMemory 32 --maximumMemory 32 --use abort=src/runtime/abort/onAbort`;
-  const args = [asc, entry, "src/runtime/abort.ts", "-o", `${path}.part`, ...flags.split(" ")];
-  try {
-    execFileSync(process.execPath, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
-    renameSync(`${path}.part`, path);
-  } finally {
-    rmSync(`${path}.lock`, { recursive: true });
-  }
 }
 
 /** Outcome of src/decode/outcome.ts. */
@@ -122,7 +72,7 @@ export class Guest {
   private readonly state: DataView;
 
   constructor() {
-    const instance = new Instance(compile(), { metal: this.metal(), guest: this.device() });
+    const instance = new Instance(module, { metal: this.metal(), guest: this.device() });
     this.core = instance.exports as Core;
     const address = this.core.stateAddress();
     this.words = new BigUint64Array(this.core.memory.buffer, address, 23);

@@ -1,0 +1,239 @@
+// The core's half of the interleaving tests: what the simulated processors call. `step` is a point like any access of
+// shared memory, at which another processor may go on.
+import { DeliveryMode, sendInterprocessor } from "../../../src/interrupt/interprocessor";
+import { Signals } from "../../../src/interrupt/signals";
+import { atomicLoad32, atomicStore32, openInterruptWindow, pause } from "../../../src/metal";
+import { TicketLock } from "../../../src/threads/lock";
+import { processors } from "../../../src/vcpu/processors";
+import { Exception, Registers, Segment, Vcpu } from "../../../src/vcpu/vcpu";
+
+export declare function step(): void;
+/** Tells the test that something has happened, to the processor that this runs on. */
+export declare function note(what: u32, value: u32): void;
+/** The guest runs here with what it knows of its address space, until an NMI or any other exit. */
+export declare function runGuest(translations: u32): void;
+/** HLT: returns when an NMI waits. */
+export declare function waitForNmi(): void;
+
+/** What `note` tells; the same numbers in notes.ts. */
+const enum Note {
+  Enter,
+  Leave,
+  Reset,
+  Start,
+  Nmi,
+  Changed,
+  Begin,
+  End,
+}
+
+class BrokenLock {
+  private taken: u32 = 0;
+  acquire(): void {
+    while (atomicLoad32(changetype<usize>(this))) pause();
+    atomicStore32(changetype<usize>(this), 1);
+  }
+  release(): void {
+    atomicStore32(changetype<usize>(this), 0);
+  }
+}
+
+const lock = new TicketLock();
+const broken = new BrokenLock();
+const signals = new Signals();
+
+export function useLock(rounds: u32): void {
+  for (let i: u32 = 0; i < rounds; i++) {
+    lock.acquire();
+    note(Note.Enter, i);
+    step();
+    note(Note.Leave, i);
+    lock.release();
+  }
+}
+
+/** As a trap leaves it: the lock is released by releaseAll. */
+export function trapWithLock(): void {
+  lock.acquire();
+  note(Note.Enter, 0);
+  step();
+  note(Note.Leave, 0);
+  TicketLock.releaseAll();
+}
+
+export function useBrokenLock(): void {
+  broken.acquire();
+  note(Note.Enter, 0);
+  step();
+  note(Note.Leave, 0);
+  broken.release();
+}
+
+/** What `useSignals` does, 4 bits each from the lowest on. */
+const enum Act {
+  Init = 1,
+  Startup,
+  Nmi,
+  Take,
+  TakeAtBootProcessor,
+}
+
+/** Start-up interrupts have the number of the act for a vector. */
+export function useSignals(acts: u32): void {
+  for (let i: u32 = 0; acts; i++, acts >>= 4) {
+    note(Note.Begin, acts & 15);
+    note(Note.End, act(acts & 15, i));
+  }
+}
+
+function act(what: Act, vector: u32): u32 {
+  switch (what) {
+    case Act.Init:
+      signals.sendInit();
+      return 0;
+    case Act.Startup:
+      return signals.sendStartup(vector) ? 1 : 0;
+    case Act.Nmi:
+      signals.sendNmi();
+      return 0;
+    default:
+      return signals.take(what == Act.TakeAtBootProcessor);
+  }
+}
+
+/** What is left to take: as the word in Signals has it. */
+export function signalsLeft(): u32 {
+  return load<u32>(changetype<usize>(signals));
+}
+
+/** A processor whose guest does nothing, with all of what goes between processors. */
+class TestVcpu extends Vcpu {
+  starts: u32 = 0;
+  nmis: u32 = 0;
+
+  cr0(): u64 {
+    return 0;
+  }
+  cr3(): u64 {
+    return 0;
+  }
+  cr4(): u64 {
+    return 0;
+  }
+  efer(): u64 {
+    return 0;
+  }
+  cpl(): u32 {
+    return 0;
+  }
+  codeBits(): u32 {
+    return 64;
+  }
+  segmentBase(_segment: Segment): u64 {
+    return 0;
+  }
+  segmentLimit(_segment: Segment): u32 {
+    return 0;
+  }
+  segmentSelector(_segment: Segment): u32 {
+    return 0;
+  }
+  segmentAttributes(_segment: Segment): u32 {
+    return 0;
+  }
+  scratch(): usize {
+    return 0;
+  }
+  setCr2(_value: u64): void {
+    // no instruction is carried out
+  }
+  raise(_exception: Exception): void {
+    // no instruction is carried out
+  }
+  raiseWithError(_exception: Exception, _error: u32): void {
+    // no instruction is carried out
+  }
+  injectInterrupt(_vector: u32): void {
+    // none comes
+  }
+  interceptInterrupts(): void {
+    // none comes
+  }
+  reset(): void {
+    note(Note.Reset, this.index);
+  }
+  startAt(vector: u32): void {
+    this.starts++;
+    note(Note.Start, vector);
+  }
+  forgetTranslations(): void {
+    this.translations = processors.currentGeneration();
+  }
+  /** The generation of the guest's address space whose translations it has. */
+  translations: u32 = 0;
+
+  enter(): bool {
+    const entered = this.enterGuest();
+    if (entered && this.pendingNmi) {
+      this.pendingNmi = false;
+      this.nmis++;
+      note(Note.Nmi, this.index);
+    }
+    return entered;
+  }
+}
+
+export function addProcessor(index: u32): void {
+  processors.add(new TestVcpu(changetype<Registers>(heap.alloc(offsetof<Registers>())), index, index));
+}
+
+const WINDOW_NMI: u32 = 1 << 9;
+
+/** What metal/svm.h does: the guest's run, the exit, and waiting, until so many starts and NMIs have come. */
+export function runProcessor(starts: u32, nmis: u32): void {
+  const vcpu = changetype<TestVcpu>(processors.current());
+  let entered = vcpu.enter();
+  while (vcpu.starts < starts || vcpu.nmis < nmis) {
+    if (entered) {
+      runGuest(vcpu.translations);
+      vcpu.leaveGuest();
+      if (openInterruptWindow(false) & WINDOW_NMI) vcpu.tookNmi();
+    } else {
+      waitForNmi();
+      vcpu.wake();
+    }
+    entered = vcpu.enter();
+  }
+  vcpu.leaveGuest();
+}
+
+/** The guest runs here so many times. */
+export function runTimes(times: u32): void {
+  const vcpu = changetype<TestVcpu>(processors.current());
+  for (let i: u32 = 0; i < times && vcpu.enter(); i++) {
+    runGuest(vcpu.translations);
+    vcpu.leaveGuest();
+    if (openInterruptWindow(false) & WINDOW_NMI) vcpu.tookNmi();
+  }
+}
+
+/** What a guest's processor does that starts another one. */
+export function startOther(destination: u32, vector: u32): void {
+  send(DeliveryMode.Init, 0, destination);
+  send(DeliveryMode.Startup, vector, destination);
+  send(DeliveryMode.Startup, vector + 1, destination);
+}
+
+export function sendNmiTo(destination: u32): void {
+  send(DeliveryMode.Nmi, 0, destination);
+}
+
+function send(mode: u32, vector: u32, destination: u32): void {
+  sendInterprocessor((mode << 8) | (1 << 14) | vector, destination);
+}
+
+/** Changes the guest's address space, after which no processor runs with the old one. */
+export function changeSpace(): void {
+  processors.synchronise();
+  note(Note.Changed, processors.currentGeneration());
+}
