@@ -31,7 +31,7 @@ static __attribute__((naked, used)) void vector_code(void) {
     "pop %rdx; pop %rcx; pop %rax; add $16,%rsp; iretq\n");
 }
 
-/* The bits that openInterruptWindow returns: see InterruptWindow in src/vcpu/svm. */
+/* The bits that openInterruptWindow returns: see src/interrupt/window.ts. */
 #define WINDOW_EXTERNAL 0x100u
 #define WINDOW_NMI 0x200u
 

@@ -1,5 +1,5 @@
 import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, thisProcessor, tryWrmsr, wrmsr } from "../metal";
-import { InterruptWindow } from "../vcpu/interrupts";
+import { InterruptWindow } from "./window";
 import { processors } from "../vcpu/processors";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
 import { privateVectors } from "./vectors";

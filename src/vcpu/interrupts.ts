@@ -1,12 +1,7 @@
 import { InterruptHandler, privateVectors } from "../interrupt/vectors";
+import { InterruptWindow } from "../interrupt/window";
 import { openInterruptWindow } from "../metal";
 import { Vcpu } from "./vcpu";
-
-/** What openInterruptWindow returns beside the vector in 7:0. */
-export const enum InterruptWindow {
-  External = 1 << 8,
-  Nmi = 1 << 9,
-}
 
 const NONE: i32 = -1;
 
