@@ -11,6 +11,7 @@ import { Machine } from "../qemu/machine.ts";
 import { unmetExpectations } from "./expectations.ts";
 import { withTemporaryFolder } from "../temporary.ts";
 import { watchStages, type StageTimes } from "./stages.ts";
+import { demoProcessors, downloadBytes, uploadBytes } from "./workload.ts";
 
 export interface DemoOptions {
   bare?: boolean;
@@ -33,11 +34,6 @@ export interface DemoResult {
   missing: string[];
   serialEnds: string;
 }
-
-export const demoProcessors = 2;
-const mebibyte = 1024 * 1024;
-export const downloadBytes = 64 * mebibyte;
-export const uploadBytes = 32 * mebibyte;
 
 /** Longer than the whole takes on a slow and busy machine, and than any stage of it is silent. */
 const limits = { total: 400, silent: 90 };

@@ -1,5 +1,6 @@
 import { isContained, type GuestProcessor } from "../guest/report.ts";
-import { demoProcessors, downloadBytes, uploadBytes, type DemoResult } from "./demo.ts";
+import type { DemoResult } from "./demo.ts";
+import { demoProcessors, downloadBytes, uploadBytes } from "./workload.ts";
 
 export type Seen = Omit<DemoResult, "missing" | "serialEnds">;
 

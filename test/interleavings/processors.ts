@@ -239,7 +239,10 @@ export class Processors {
           this.nmi[this.current] = false;
           return taken;
         }),
-      physRead32: () => 0,
+      rdmsr: () => 0n, // no x2APIC mode
+      wrmsr: () => undefined,
+      tryWrmsr: () => 0,
+      physRead32: (address: bigint) => ((Number(address) & 0xfff) === 0x20 ? this.current << 24 : 0),
       physWrite32: (address: bigint, value: number) => this.#writeApic(Number(address), value),
     };
   }

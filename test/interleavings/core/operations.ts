@@ -141,6 +141,9 @@ class TestVcpu extends Vcpu {
   segmentAttributes(_segment: Segment): u32 {
     return 0;
   }
+  load(): void {
+    // no instruction is carried out
+  }
   scratch(): usize {
     return 0;
   }
@@ -184,7 +187,9 @@ class TestVcpu extends Vcpu {
 }
 
 export function addProcessor(index: u32): void {
-  processors.add(new TestVcpu(changetype<Registers>(heap.alloc(offsetof<Registers>())), index, index));
+  const vcpu = new TestVcpu(changetype<Registers>(heap.alloc(offsetof<Registers>())), index);
+  vcpu.apic.noteMode();
+  processors.add(vcpu);
 }
 
 const WINDOW_NMI: u32 = 1 << 9;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { downloadBytes, uploadBytes } from "../../../cli/demo/demo.ts";
+import { downloadBytes, uploadBytes } from "../../../cli/demo/workload.ts";
 import { unmetExpectations, type Seen } from "../../../cli/demo/expectations.ts";
 
 const perfect: Seen = {
