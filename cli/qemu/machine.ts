@@ -37,7 +37,8 @@ export class Machine {
   poweredOn = 0;
 
   private emulator: ChildProcess | undefined;
-  private complaint = "";
+  /** What the emulator itself has said. */
+  complaints = "";
   private end!: (code: number) => void;
   private removeAtExit = (): void => undefined;
 
@@ -92,7 +93,7 @@ export class Machine {
   /** An error that says `what` and shows the ends of both serial lines. */
   failure(what: string): BootFailure {
     const ends = [this.console, this.log].map((port) => `--- the end of ${port.name}:\n${port.tail() || "(nothing)"}`);
-    const complaint = this.complaint === "" ? [] : [`--- QEMU said:\n${this.complaint.trimEnd()}`];
+    const complaint = this.complaints === "" ? [] : [`--- QEMU said:\n${this.complaints.trimEnd()}`];
     return new BootFailure([what, ...complaint, ...ends].join("\n"));
   }
 
@@ -136,7 +137,7 @@ export class Machine {
     this.emulator = emulator;
     this.poweredOn = performance.now();
     for (const stream of [emulator.stdout, emulator.stderr])
-      stream.on("data", (chunk: Buffer) => (this.complaint += chunk.toString()));
+      stream.on("data", (chunk: Buffer) => (this.complaints += chunk.toString()));
     emulator.on("close", (code) => this.end(code ?? -1));
     await new Promise((resolve, reject) => emulator.once("spawn", resolve).once("error", reject));
   }

@@ -1,10 +1,12 @@
 // Has the firmware run a piece of machine code on its other processors, first on one after the other, then on all at once.
 // The code looks whether CPUID answers there as Sheer does: `@@ alone APIC ok` or `wrong` for each processor that ran it,
-// by its local APIC's number, and then `@@ together APIC ok`. At the end `@@ multiprocessor-done` and the number of
-// processors that the firmware has.
+// by its local APIC's number, and then `@@ together APIC ok`. Where the processor has x2APIC mode, all are then put into it,
+// and both are done again, as `@@ x2apic-alone` and `@@ x2apic-together`: the firmware now sends INIT and start-up
+// interrupts by an MSR. At the end `@@ multiprocessor-done` and the number of processors that the firmware has.
 import { firmware, guid } from "../../src/boot/firmware";
 import { takePages } from "../../src/memory/frames";
-import { physOf } from "../../src/metal";
+import { APIC_BASE_ENABLED, APIC_BASE_X2APIC, MSR_APIC_BASE } from "../../src/interrupt/apic";
+import { cpuid, physOf, rdmsr, wrmsr } from "../../src/metal";
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
 export { exit, processor, trap, wake } from "./no-guest";
@@ -16,6 +18,8 @@ const enum MpServices {
   StartupAllAps = 16,
   StartupThisAp = 24,
 }
+const MSR_X2APIC_ID: u32 = 0x802;
+const X2APIC_FEATURE: u32 = 1 << 21;
 const PATIENCE: u64 = 10_000_000; // microseconds
 
 /** "SheerSheerSh", as CPUID leaf 4000_0000h answers in EBX, ECX and EDX. */
@@ -51,17 +55,32 @@ class Answers {
   }
 }
 
+/** What a processor does beside looking, and where it reads its local APIC's number. */
+const enum Mode {
+  Xapic,
+  EnterX2apic,
+  X2apic,
+}
+
 /** EFI_AP_PROCEDURE: code that takes the address of the answers in RCX and adds one. */
-function observer(): Code {
+function observer(mode: Mode): u64 {
   const code = new Code();
   code.bytes(0x53_4989c8, 4); // push rbx; mov r8,rcx
+  if (mode == Mode.EnterX2apic) {
+    code.bytes(0xb9, 1).immediate(MSR_APIC_BASE).bytes(0x0f32_0d, 3); // mov ecx,msr; rdmsr; or eax,...
+    code.immediate((APIC_BASE_ENABLED | APIC_BASE_X2APIC) as u32).bytes(0x0f30, 2); // ...; wrmsr
+  }
   code.bytes(0xb8, 1).immediate(1).bytes(0xf0_410fc100, 5); // mov eax,1; lock xadd [r8],eax
   code.bytes(0xffc0_c1e004, 5).bytes(0x4d8d0c00, 4); // inc eax; shl eax,4; lea r9,[r8+rax]
   code.bytes(0xb8, 1).immediate(0x4000_0000).bytes(0x31c9_0fa2, 4); // mov eax,leaf; xor ecx,ecx; cpuid
   code.bytes(0x418919_41894904, 7).bytes(0x41895108, 4); // mov [r9],ebx; mov [r9+4],ecx; mov [r9+8],edx
-  code.bytes(0xb8, 1).immediate(1).bytes(0x0fa2_c1eb18, 5); // mov eax,1; cpuid; shr ebx,24
+  if (mode == Mode.Xapic) {
+    code.bytes(0xb8, 1).immediate(1).bytes(0x0fa2_c1eb18, 5); // mov eax,1; cpuid; shr ebx,24
+  } else {
+    code.bytes(0xb9, 1).immediate(MSR_X2APIC_ID).bytes(0x0f32_89c3, 4); // mov ecx,msr; rdmsr; mov ebx,eax
+  }
   code.bytes(0x4189590c_5b_c3, 6); // mov [r9+12],ebx; pop rbx; ret
-  return code;
+  return code.address();
 }
 
 /** Says what each processor found that has answered, and forgets it. */
@@ -84,17 +103,46 @@ function numberOfProcessors(services: u64): u64 {
   return load<u64>(numbers);
 }
 
+/** Has the firmware run `code` on each of its other processors, one after the other. */
+function runOnEach(services: u64, count: u64, code: u64, answers: Answers): void {
+  // The firmware answers for the boot processor's own number with an error.
+  for (let number: u64 = 0; number < count; number++)
+    firmware.call(services, MpServices.StartupThisAp, services, code, number, 0, PATIENCE, answers.address(), 0);
+}
+
+function runOnAll(services: u64, code: u64, answers: Answers): void {
+  firmware.call(services, MpServices.StartupAllAps, services, code, 0, 0, PATIENCE, answers.address(), 0);
+}
+
+function hasX2apic(): bool {
+  const registers = memory.data(16, 8);
+  cpuid(1, 0, registers);
+  return (load<u32>(registers, 8) & X2APIC_FEATURE) != 0;
+}
+
+function observeInX2apicMode(services: u64, count: u64, answers: Answers): void {
+  runOnEach(services, count, observer(Mode.EnterX2apic), answers);
+  answers.forget();
+  wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+  const code = observer(Mode.X2apic);
+  runOnEach(services, count, code, answers);
+  tell("x2apic-alone", answers);
+  runOnAll(services, code, answers);
+  tell("x2apic-together", answers);
+}
+
 export function boot(_info: usize): u64 {
   const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
   const count = services ? numberOfProcessors(services) : 1;
-  const code = observer().address();
   const answers = new Answers();
-  // The firmware answers for the boot processor's own number with an error.
-  for (let number: u64 = 0; services && number < count; number++)
-    firmware.call(services, MpServices.StartupThisAp, services, code, number, 0, PATIENCE, answers.address(), 0);
-  tell("alone", answers);
-  if (services) firmware.call(services, MpServices.StartupAllAps, services, code, 0, 0, PATIENCE, answers.address(), 0);
-  tell("together", answers);
+  if (services) {
+    const code = observer(Mode.Xapic);
+    runOnEach(services, count, code, answers);
+    tell("alone", answers);
+    runOnAll(services, code, answers);
+    tell("together", answers);
+    if (hasX2apic()) observeInX2apicMode(services, count, answers);
+  }
   write("@@ multiprocessor-done ");
   writeNumber(count);
   write("\n");

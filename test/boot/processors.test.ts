@@ -15,6 +15,8 @@ function signed(machine: Machine): string[] {
   return [...machine.console.text.matchAll(/^@@ signature (\d+) SheerSheerSh$/gm)].map(([, number]) => number!);
 }
 
+const everyKind = ["alone", "together", "x2apic-alone", "x2apic-together"];
+
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 test.each([1, 2, 4])("every one of %i processors is contained", async (cpus) => {
@@ -50,4 +52,18 @@ test.each([
   const expected = ["alone", "together"].flatMap((kind) => others.map((apic) => `${kind} ${apic}`));
   const verdict = contained ? "ok" : "wrong";
   expect(verdicts(machine)).toEqual(Object.fromEntries(expected.map((name) => [name, verdict])));
+});
+
+test.each([2, 4])("%i processors are contained in x2APIC mode, if this QEMU has it (from 9.0 on)", async (cpus) => {
+  const program = await buildProgramOf("guest/programs/multiprocessor.ts");
+  const guest = { kind: "efi", program, arguments: "" } as const;
+  const machine = await boot(sheer(), guest, { cpus, extra: ["-cpu", "max,+svm,-la57,+x2apic"] });
+  await machine.waitFor(machine.console, /^@@ multiprocessor-done \d+\n/m, 120);
+  const kinds = machine.complaints.includes("x2apic") ? ["alone", "together"] : everyKind;
+  const expected = kinds.flatMap((kind) =>
+    upTo(cpus)
+      .slice(1)
+      .map((apic) => `${kind} ${apic}`),
+  );
+  expect(verdicts(machine)).toEqual(Object.fromEntries(expected.map((name) => [name, "ok"])));
 });
