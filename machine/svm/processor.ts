@@ -337,11 +337,13 @@ export class SvmProcessor {
   #leaveNmiHandler(): void {
     this.rip = HANDLER_END;
     const { restarts } = this;
-    if (this.vmcb.intercepts(Exit.Iret)) this.exit(Exit.Iret);
-    while (this.restarts === restarts && this.canTakeNmi) this.exit(Exit.Nmi);
-    const injected = parseEvent(this.vmcb.get(Control.EventInjection));
-    if (injected?.type === EventType.Nmi)
-      throw new Error("an NMI was injected before the IRET of the last one's handler");
+    let code: number | undefined = this.vmcb.intercepts(Exit.Iret) ? Exit.Iret : undefined;
+    while (code !== undefined && this.restarts === restarts) {
+      this.exit(code);
+      const injected = parseEvent(this.vmcb.get(Control.EventInjection));
+      if (injected?.type === EventType.Nmi) throw new Error("an NMI was injected before the last one's IRET");
+      code = this.canTakeNmi ? Exit.Nmi : undefined;
+    }
   }
 
   #exception(vector: number, error: number | undefined): GuestException {

@@ -65,7 +65,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
     case ExitCode.Iret:
       return vcpu.endNmi();
     case ExitCode.Vintr:
-      return vcpu.closeWindow();
+      return vcpu.windowOpened();
     case ExitCode.Msr:
       return msrAccess(vcpu);
     case ExitCode.Vmmcall:

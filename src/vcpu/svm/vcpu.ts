@@ -50,6 +50,9 @@ export class SvmVcpu extends Vcpu {
   /** The guest handles an NMI: the next waits for its IRET. */
   private nmiBlocked: bool = false;
   private taskPriorityNoted: bool = false;
+  /** It has come to that IRET, which lies at `nmiReturn`. */
+  private nmiReturning: bool = false;
+  private nmiReturn: u64 = 0;
 
   constructor(
     readonly run: GuestRun,
@@ -135,7 +138,7 @@ export class SvmVcpu extends Vcpu {
   /** Gives the guest a waiting NMI, or sees to it that an exit comes when it can take one: before an entry. */
   private offerNmi(): void {
     const vmcb = this.vmcb;
-    if (this.nmiBlocked) return;
+    if (this.nmiBlocked && !this.hasReturned()) return;
     if (vmcb.eventInjection & Event.VALID || vmcb.interruptShadow & 1) return this.openWindow();
     this.pendingNmi = false;
     this.nmiBlocked = true;
@@ -148,19 +151,41 @@ export class SvmVcpu extends Vcpu {
     this.vmcb.interceptMisc1 |= Intercept1.Vintr;
   }
 
-  closeWindow(): void {
+  private closeWindow(): void {
     this.vmcb.virtualInterrupt = 0;
     this.vmcb.interceptMisc1 &= ~Intercept1.Vintr;
   }
 
-  /**
-   * The guest is about to return from its NMI handler. A next NMI comes when it can be interrupted after that: before
-   * the IRET it would run on the stack that the IRET still needs.
-   */
+  /** The guest is about to return from its NMI handler. */
   endNmi(): void {
     this.vmcb.interceptMisc1 &= ~Intercept1.Iret;
+    this.nmiReturning = true;
+    this.nmiReturn = this.registers.rip;
+  }
+
+  /**
+   * Whether the NMI handler's IRET has been carried out. As long as the guest is at it, a next NMI would run on the stack
+   * that the IRET still needs: it comes when the guest can be interrupted.
+   */
+  private hasReturned(): bool {
+    if (!this.nmiReturning) return false;
+    if (this.registers.rip == this.nmiReturn) {
+      this.openWindow();
+      return false;
+    }
+    this.unblockNmi();
+    return true;
+  }
+
+  private unblockNmi(): void {
     this.nmiBlocked = false;
-    if (this.pendingNmi) this.openWindow();
+    this.nmiReturning = false;
+  }
+
+  /** The guest can be interrupted. One whose NMI handler has turned interrupts on is given a next NMI even at its IRET. */
+  windowOpened(): void {
+    this.closeWindow();
+    if (this.nmiReturning) this.unblockNmi();
   }
 
   longMode(): bool {
@@ -208,7 +233,7 @@ export class SvmVcpu extends Vcpu {
     vmcb.cpl = 0;
     vmcb.eventInjection = 0;
     vmcb.interruptShadow = 0;
-    this.nmiBlocked = false;
+    this.unblockNmi();
     this.closeWindow();
     vmcb.interceptMisc1 &= ~Intercept1.Iret;
     this.forgetTranslations();
