@@ -26,6 +26,7 @@ export class ApicPage extends MmioDevice {
 /** One or two bytes of a register. */
 function writePart(address: u64, width: u32, value: u64): void {
   switch ((address as u32) & 0xfff) {
+    case ApicRegister.Id:
     case ApicRegister.InterruptCommandLow:
     case ApicRegister.TaskPriority:
     case ApicRegister.LogicalDestination:

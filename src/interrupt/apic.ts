@@ -47,7 +47,8 @@ const FLAT: u32 = 0xf;
 /**
  * A processor's local APIC between the guest and the real one: to be used on that processor. Everything goes through but:
  * INIT, SIPI and NMI, which Sheer carries out itself; and a task priority of class 1, which would hold back Sheer's
- * vectors 0x10 to 0x1F and which the guest means for vectors that nothing of its own uses.
+ * vectors 0x10 to 0x1F and which the guest means for vectors that nothing of its own uses. Its id cannot be changed, as on
+ * newer processors: other processors could not reach this one any more.
  */
 export class LocalApic {
   x2apic: bool = false;
@@ -100,6 +101,8 @@ export class LocalApic {
   /** A write of all 32 bits of a register in its page. */
   writeRegister(offset: u32, value: u32): void {
     switch (offset) {
+      case ApicRegister.Id:
+        return;
       case ApicRegister.TaskPriority:
         return this.writeTaskPriority(value);
       case ApicRegister.InterruptCommandLow:
