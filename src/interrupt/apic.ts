@@ -90,7 +90,7 @@ export class LocalApic {
   /** Whether it alone does. */
   aloneAnswersTo(destination: u32, logical: bool): bool {
     if (!logical) return destination == this.identity;
-    return destination == (this.x2apic ? this.logicalDestination : this.logicalDestination >> 24);
+    return destination != 0 && destination == (this.x2apic ? this.logicalDestination : this.logicalDestination >> 24);
   }
 
   /** A register in its page, as the guest sees it. */

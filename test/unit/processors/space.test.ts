@@ -169,6 +169,9 @@ describe("a message of the virtio card", () => {
     expect(arrive(net)).toEqual(only());
     aim(net, 0x40, true);
     expect(arrive(net)).toEqual(only());
+    net.machine.guest.write32(APIC_BASE + Apic.Ldr, 0);
+    aim(net, 0, true);
+    expect(arrive(net)).toEqual(only());
   });
 
   test("goes to another after the entry was written anew, by any processor", () => {
