@@ -63,7 +63,7 @@ static __attribute__((used, noinline)) u32 w2c_metal_tryWrmsr(struct w2c_metal *
 
 #include "core.c"
 
-__attribute__((used)) w2c_core core;
+w2c_core core;
 
 /* ---- Traps of the hypervisor itself ---- */
 
@@ -88,7 +88,7 @@ static __attribute__((noreturn)) void trap(u64 kind, u64 address) {
 }
 
 __attribute__((noreturn, cold, noinline)) void wasm_rt_trap(wasm_rt_trap_t t) {
-  trap(0x100 + t, (u64)__builtin_return_address(0));
+  trap(0x100 + t, (u64)__builtin_return_address(0) - 1); /* of the call: behind it may be another function */
 }
 
 void on_vector(struct interrupt_frame *f) {
