@@ -83,8 +83,10 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
     tryRdmsr: (index: number, result: number) => succeeds(() => linear().setBigUint64(result >>> 0, read(index), true)),
     tryWrmsr: (index: number, value: bigint) => succeeds(() => write(index, value)),
     cpuid: (leaf: number, subleaf: number, result: number) => {
-      const values = processors.current.cpuid.query(leaf >>> 0, subleaf >>> 0);
-      values.forEach((value, i) => linear().setUint32((result >>> 0) + 4 * i, value, true));
+      const [eax, ebx, ecx, edx] = processors.current.cpuid.query(leaf >>> 0, subleaf >>> 0);
+      [eax, ecx, edx, ebx].forEach((value, i) =>
+        linear().setBigUint64((result >>> 0) + 8 * i, BigInt(value >>> 0), true),
+      );
     },
     readTsc: () => {
       clock.advance(Cost.Tsc);

@@ -49,8 +49,8 @@ IMPORT void w2c_metal_wrmsr(M, u32 i, u64 v) {
   __asm__ volatile("wrmsr" :: "c"(i), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
 IMPORT void w2c_metal_cpuid(M, u32 leaf, u32 subleaf, u32 result) {
-  u32 *r = (u32 *)(u64)result;
-  __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+  u64 *r = (u64 *)(u64)result;
+  __asm__ volatile("cpuid" : "=a"(r[0]), "=c"(r[1]), "=d"(r[2]), "=b"(r[3]) : "a"(leaf), "c"(subleaf));
 }
 IMPORT u64 w2c_metal_readTsc(M) { u32 lo, hi; __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi)); return (u64)hi << 32 | lo; }
 IMPORT u64 w2c_metal_readCr2(M) { u64 v; __asm__ volatile("mov %%cr2,%0" : "=r"(v)); return v; }

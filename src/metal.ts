@@ -43,7 +43,7 @@ export declare function wrmsr(index: u32, value: u64): void;
 export declare function tryRdmsr(index: u32, result: usize): bool;
 export declare function tryWrmsr(index: u32, value: u64): bool;
 
-/** Writes EAX, EBX, ECX, EDX as four u32 to `result`. */
+/** Writes RAX, RCX, RDX and RBX, in the order of their numbers, as four u64 to `result`. */
 export declare function cpuid(leaf: u32, subleaf: u32, result: usize): void;
 export declare function readTsc(): u64;
 /** The address of the last page fault of the hypervisor itself. */

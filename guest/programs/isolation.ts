@@ -79,9 +79,9 @@ function tryRegisters(): void {
   cpuid(0x8000_0001, 0, value);
   say("cpuid-hides-svm", (load<u32>(value, 8) & (1 << 2)) == 0);
   cpuid(0x8000_000a, 0, value);
-  say("cpuid-hides-svm-leaf", load<u64>(value) == 0 && load<u64>(value, 8) == 0);
+  say("cpuid-hides-svm-leaf", load<u64>(value) == 0 && load<u64>(value, 24) == 0);
   cpuid(0x4000_0000, 0, value);
-  say("cpuid-signature", load<u32>(value, 4) == 0x65656853);
+  say("cpuid-signature", load<u32>(value, 24) == 0x65656853);
 }
 
 export function boot(at: usize): u64 {

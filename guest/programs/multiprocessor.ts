@@ -115,7 +115,7 @@ function runOnAll(services: u64, code: u64, answers: Answers): void {
 }
 
 function hasX2apic(): bool {
-  const registers = memory.data(16, 8);
+  const registers = memory.data(32, 8);
   cpuid(1, 0, registers);
   return (load<u32>(registers, 8) & X2APIC_FEATURE) != 0;
 }

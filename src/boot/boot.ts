@@ -87,9 +87,9 @@ function reason(support: SvmSupport): string {
 }
 
 function isRunning(): bool {
-  const registers = memory.data(16, 8);
+  const registers = memory.data(32, 8);
   cpuid(1, 0, registers);
   if (!(load<u32>(registers, 8) >> 31)) return false;
   cpuid(0x4000_0000, 0, registers);
-  return load<u32>(registers, 4) == SIGNATURE_EBX;
+  return load<u32>(registers, 24) == SIGNATURE_EBX;
 }

@@ -17,17 +17,16 @@ function slotOf(code: u32): u32 {
 /** What has happened on one processor since Sheer started. Reasons of exits are counted by the processor's own codes. */
 export class ProcessorCounters {
   private readonly exits: StaticArray<u64> = new StaticArray<u64>(Slot.Count);
-  /** Exits that have been answered to the end. */
-  answered: u64 = 0;
   /** Writes of the guest to Sheer's block, dropped. */
   blockWrites: u64 = 0;
   /** Instructions on hooked pages that are not carried out. */
   unknownInstructions: u64 = 0;
   /** Traps of the hypervisor itself. */
   traps: u64 = 0;
-  private answeredAtTrap: u64 = 0;
+  private exitsAtTrap: u64 = 0;
   private trapsInRow: u32 = 0;
 
+  /** Counts an exit that has been answered to the end. */
   @inline countExit(code: u32): void {
     const slot = slotOf(code);
     unchecked((this.exits[slot] = unchecked(this.exits[slot]) + 1));
@@ -35,9 +34,11 @@ export class ProcessorCounters {
 
   /** Counts a trap; returns how many came in a row, without an exit answered between them. */
   countTrap(): u32 {
+    let exits: u64 = 0;
+    for (let slot: u32 = 0; slot < (Slot.Count as u32); slot++) exits += unchecked(this.exits[slot]);
     this.traps++;
-    this.trapsInRow = this.answered == this.answeredAtTrap ? this.trapsInRow + 1 : 1;
-    this.answeredAtTrap = this.answered;
+    this.trapsInRow = exits == this.exitsAtTrap ? this.trapsInRow + 1 : 1;
+    this.exitsAtTrap = exits;
     return this.trapsInRow;
   }
 

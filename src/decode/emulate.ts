@@ -4,6 +4,7 @@ import { decode } from "./decoder";
 import { execute } from "./execute";
 import { carryOutPlainMove } from "./fast";
 import { Outcome } from "./outcome";
+import { fetchedCode } from "./place";
 
 export { GuestBus, MemoryBus } from "./bus";
 export { Outcome } from "./outcome";
@@ -20,6 +21,7 @@ export function carryOut(vcpu: Vcpu, bus: MemoryBus): Outcome {
 
 /** The same for an access that stopped at a known guest-physical address, with a short way for plain MOVs. */
 export function carryOutAt(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): Outcome {
-  if (carryOutPlainMove(vcpu, bus, faultAddress)) return Outcome.Done;
+  const code = fetchedCode(vcpu);
+  if (code && carryOutPlainMove(vcpu.registers, code, bus, faultAddress)) return Outcome.Done;
   return carryOut(vcpu, bus);
 }

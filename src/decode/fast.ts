@@ -1,7 +1,5 @@
-import { translateFetched } from "../memory/translate";
-import { guestMemory } from "../memory/guest";
 import { physRead32, physRead64 } from "../metal";
-import { Rflags, Vcpu } from "../vcpu/vcpu";
+import { Registers, Rflags } from "../vcpu/vcpu";
 import { MemoryBus } from "./bus";
 
 const PAGE_OFFSET: u64 = 0xfff;
@@ -10,21 +8,21 @@ const LONGEST: u64 = 12;
 
 /**
  * The short way for what drivers do to device registers: MOV between a 32-bit register or an immediate and memory in
- * 64-bit mode, without legacy prefixes. False, with nothing changed, for all else.
+ * 64-bit mode, without legacy prefixes. `code` is where the instruction lies, in a page of the guest's; `device` answers.
+ * False, with nothing changed, for all else.
  *
  * The processor has just fetched this instruction and translated its operand, up to the nested tables that stopped it
  * at `faultAddress`: no right needs a second check. That the operand's address agrees with it in the page is checked,
  * because another processor may have changed the instruction meanwhile, and because the second part of an access
  * across pages may have been the one that stopped.
  */
-export function carryOutPlainMove(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): bool {
-  const registers = vcpu.registers;
-  const rip = registers.rip;
-  if (vcpu.codeBits() != 64 || (rip & PAGE_OFFSET) > PAGE_OFFSET - LONGEST) return false;
-  if ((faultAddress & PAGE_OFFSET) > PAGE_OFFSET - 3) return false;
-  const code = translateFetched(vcpu, rip);
-  if (!code || !guestMemory.permits(code, LONGEST)) return false;
-
+export function carryOutPlainMove<T extends MemoryBus>(
+  registers: Registers,
+  code: u64,
+  device: T,
+  faultAddress: u64,
+): bool {
+  if ((code & PAGE_OFFSET) > PAGE_OFFSET - LONGEST || (faultAddress & PAGE_OFFSET) > PAGE_OFFSET - 3) return false;
   let bytes = physRead64(code);
   let rex: u32 = 0;
   let length: u64 = 2;
@@ -66,16 +64,18 @@ export function carryOutPlainMove(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64)
   if ((offset ^ (faultAddress as u32)) & (PAGE_OFFSET as u32)) return false;
 
   const register = ((modRm >> 3) & 7) | ((rex & 4) << 1);
-  if (opcode == 0x89) {
-    bus.write(faultAddress, 4, registers.get(register) & 0xffff_ffff);
-  } else if (opcode == 0x8b) {
-    registers.set(register, bus.read(faultAddress, 4) & 0xffff_ffff);
+  if (opcode == 0x8b) {
+    registers.set(register, device.read(faultAddress, 4) & 0xffff_ffff);
   } else {
-    if (modRm & 0x38) return false;
-    bus.write(faultAddress, 4, physRead32(code + length) as u64);
-    length += 4;
+    let value = registers.get(register) as u32;
+    if (opcode == 0xc7) {
+      if (modRm & 0x38) return false;
+      value = physRead32(code + length);
+      length += 4;
+    }
+    device.write(faultAddress, 4, value as u64);
   }
-  registers.rip = rip + length;
+  registers.rip += length;
   registers.rflags &= ~(Rflags.Rf as u64);
   return true;
 }

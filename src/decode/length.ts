@@ -1,10 +1,9 @@
-import { guestMemory } from "../memory/guest";
-import { translateFetched } from "../memory/translate";
 import { physRead16 } from "../metal";
 import { Vcpu } from "../vcpu/vcpu";
 import { decode } from "./decoder";
 import { Operation } from "./opcodes";
 import { Outcome } from "./outcome";
+import { fetchedCode } from "./place";
 
 /**
  * The length in bytes of the instruction at RIP, for exits that do not tell the next RIP; 0 if it could not be fetched
@@ -19,15 +18,8 @@ export function instructionLength(vcpu: Vcpu): u32 {
  * prefixes: a short way for the form without.
  */
 export function twoByteLength(vcpu: Vcpu, opcode: u32): u32 {
-  const rip = vcpu.registers.rip;
-  if (vcpu.codeBits() == 64 && (rip & 0xfff) != 0xfff) {
-    const code = translateFetched(vcpu, rip);
-    if (code && guestMemory.permits(code, 2) && physRead16(code) == opcode) {
-      vcpu.lastPlace.note(vcpu, code);
-      return 2;
-    }
-  }
-  return instructionLength(vcpu);
+  const code = fetchedCode(vcpu);
+  return code && physRead16(code) == opcode ? 2 : instructionLength(vcpu);
 }
 
 /** After `instructionLength` of a MOV to or from a control or debug register: whether it is one. */

@@ -1,4 +1,17 @@
-import { openInterruptWindow, pause, physRead32, physWrite32, rdmsr, thisProcessor, tryWrmsr, wrmsr } from "../metal";
+import {
+  openInterruptWindow,
+  pause,
+  physRead16,
+  physRead32,
+  physRead8,
+  physWrite16,
+  physWrite32,
+  physWrite8,
+  rdmsr,
+  thisProcessor,
+  tryWrmsr,
+  wrmsr,
+} from "../metal";
 import { InterruptWindow } from "./window";
 import { processors } from "../vcpu/processors";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
@@ -60,16 +73,16 @@ export class LocalApic {
 
   begin(): void {
     this.noteMode();
-    this.writeTaskPriority(this.read(ApicRegister.TaskPriority));
+    this.writeTaskPriority(this.realRead(ApicRegister.TaskPriority));
   }
 
   /** After the processor has changed to or from x2APIC mode: what others need to know of it. */
   noteMode(): void {
     this.x2apic = (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) != 0;
-    const id = this.read(ApicRegister.Id);
+    const id = this.realRead(ApicRegister.Id);
     this.identity = this.x2apic ? id : id >> 24;
-    this.logicalDestination = this.read(ApicRegister.LogicalDestination);
-    this.destinationFormat = this.x2apic ? 0 : this.read(ApicRegister.DestinationFormat);
+    this.logicalDestination = this.realRead(ApicRegister.LogicalDestination);
+    this.destinationFormat = this.x2apic ? 0 : this.realRead(ApicRegister.DestinationFormat);
   }
 
   /** Its identifier, 8 bits, or 32 in x2APIC mode. */
@@ -93,13 +106,30 @@ export class LocalApic {
     return destination != 0 && destination == (this.x2apic ? this.logicalDestination : this.logicalDestination >> 24);
   }
 
-  /** A register in its page, as the guest sees it. */
-  @inline readRegister(offset: u32): u32 {
+  /** What the guest reads at an address in the page. Widths are 1, 2, 4 or 8 bytes. */
+  @inline read(address: u64, width: u32): u64 {
+    if (width == 4) return this.readRegister((address as u32) & 0xfff) as u64;
+    if (width == 8) return (physRead32(address) as u64) | ((physRead32(address + 4) as u64) << 32);
+    return (width == 1 ? physRead8(address) : physRead16(address)) as u64;
+  }
+
+  /**
+   * Registers lie 16 bytes apart. What is written between them is undefined (AMD APM 2, 16.3.2), and some local APICs
+   * take it for a write to the register below: it is dropped, and so is a part of a register that Sheer looks at.
+   */
+  @inline write(address: u64, width: u32, value: u64): void {
+    const offset = (address as u32) & 0xfff;
+    if (offset & 15) return;
+    if (width >= 4) this.writeRegister(offset, value as u32);
+    else writePart(address, width, value);
+  }
+
+  @inline private readRegister(offset: u32): u32 {
     return offset == ApicRegister.TaskPriority ? this.taskPriority : physRead32(APIC_PAGE + (offset as u64));
   }
 
-  /** A write of all 32 bits of a register in its page. */
-  writeRegister(offset: u32, value: u32): void {
+  /** A write of all 32 bits of a register. */
+  @inline private writeRegister(offset: u32, value: u32): void {
     switch (offset) {
       case ApicRegister.Id:
         return;
@@ -127,14 +157,14 @@ export class LocalApic {
 
   writeTaskPriority(value: u32): void {
     this.taskPriority = value & 0xff;
-    this.write(ApicRegister.TaskPriority, (value & 0xf0) == 0x10 ? 0 : this.taskPriority);
+    this.realWrite(ApicRegister.TaskPriority, (value & 0xf0) == 0x10 ? 0 : this.taskPriority);
     if (value & 0xe0) this.raised();
   }
 
   /** The guest's write of CR8, which is the task priority's class (AMD APM 2, 16.6.5). */
   writeTaskPriorityClass(value: u32): void {
     this.taskPriority = value << 4;
-    this.write(ApicRegister.TaskPriority, this.taskPriority);
+    this.realWrite(ApicRegister.TaskPriority, this.taskPriority);
     if (value) this.raised();
   }
 
@@ -149,12 +179,12 @@ export class LocalApic {
       wrmsr(MSR_X2APIC_INTERRUPT_COMMAND, ((destination as u64) << 32) | (command as u64));
       return;
     }
-    const prepared = this.read(ApicRegister.InterruptCommandHigh);
+    const prepared = this.realRead(ApicRegister.InterruptCommandHigh);
     this.awaitSent();
-    this.write(ApicRegister.InterruptCommandHigh, destination << 24);
-    this.write(ApicRegister.InterruptCommandLow, command);
+    this.realWrite(ApicRegister.InterruptCommandHigh, destination << 24);
+    this.realWrite(ApicRegister.InterruptCommandLow, command);
     this.awaitSent();
-    this.write(ApicRegister.InterruptCommandHigh, prepared);
+    this.realWrite(ApicRegister.InterruptCommandHigh, prepared);
   }
 
   sendNmi(destination: u32): void {
@@ -163,20 +193,20 @@ export class LocalApic {
 
   sendToSelf(vector: u32): void {
     if (this.x2apic) wrmsr(MSR_X2APIC_INTERRUPT_COMMAND, (TO_SELF | vector) as u64);
-    else this.write(ApicRegister.InterruptCommandLow, TO_SELF | vector);
+    else this.realWrite(ApicRegister.InterruptCommandLow, TO_SELF | vector);
   }
 
   endInterrupt(): void {
-    this.write(ApicRegister.EndOfInterrupt, 0);
+    this.realWrite(ApicRegister.EndOfInterrupt, 0);
   }
 
   /** What INIT does to it (AMD APM 2, 16.3.1): it is disabled, and nothing is pending or in service. */
   reset(): void {
     this.writeTaskPriority(0);
     for (let at: u32 = ApicRegister.FirstLocalVector; at <= (ApicRegister.LastLocalVector as u32); at += 16)
-      this.write(at, MASKED);
-    this.write(ApicRegister.TimerInitialCount, 0);
-    this.write(ApicRegister.TimerDivide, 0);
+      this.realWrite(at, MASKED);
+    this.realWrite(ApicRegister.TimerInitialCount, 0);
+    this.realWrite(ApicRegister.TimerDivide, 0);
     for (let i: u32 = 0; i < VECTORS; i++) {
       this.endInterrupt();
       const taken = openInterruptWindow(true);
@@ -189,18 +219,33 @@ export class LocalApic {
       this.writeRegister(ApicRegister.LogicalDestination, 0);
       this.writeRegister(ApicRegister.DestinationFormat, 0xffff_ffff);
     }
-    this.write(ApicRegister.SpuriousVector, DISABLED);
+    this.realWrite(ApicRegister.SpuriousVector, DISABLED);
   }
 
-  private read(offset: u32): u32 {
+  private realRead(offset: u32): u32 {
     return this.x2apic ? (rdmsr(X2APIC_MSRS + (offset >> 4)) as u32) : physRead32(APIC_PAGE + (offset as u64));
   }
-  private write(offset: u32, value: u32): void {
+  private realWrite(offset: u32, value: u32): void {
     if (this.x2apic) wrmsr(X2APIC_MSRS + (offset >> 4), value as u64);
     else physWrite32(APIC_PAGE + (offset as u64), value);
   }
 
   private awaitSent(): void {
-    for (let i: u32 = 0; i < PATIENCE && this.read(ApicRegister.InterruptCommandLow) & DELIVERY_PENDING; i++) pause();
+    for (let i: u32 = 0; i < PATIENCE && this.realRead(ApicRegister.InterruptCommandLow) & DELIVERY_PENDING; i++)
+      pause();
   }
+}
+
+/** One or two bytes of a register. */
+function writePart(address: u64, width: u32, value: u64): void {
+  switch ((address as u32) & 0xfff) {
+    case ApicRegister.Id:
+    case ApicRegister.InterruptCommandLow:
+    case ApicRegister.TaskPriority:
+    case ApicRegister.LogicalDestination:
+    case ApicRegister.DestinationFormat:
+      return;
+  }
+  if (width == 1) physWrite8(address, value as u32);
+  else physWrite16(address, value as u32);
 }

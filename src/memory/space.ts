@@ -21,7 +21,7 @@ class GuestSpace {
 
   /** Builds the mapping for this machine; `levels` is the number of levels of the host's page tables. */
   begin(levels: u32): void {
-    const registers = memory.data(16);
+    const registers = memory.data(32, 8);
     cpuid(0x8000_0008, 0, registers);
     const physicalBits = load<u32>(registers) & 0xff;
     const info = changetype<BootInfo>(BOOT_INFO);

@@ -26,9 +26,9 @@ class MemoryTypes {
   private readonly masks: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_RANGES);
 
   begin(): void {
-    const registers = memory.data(16);
+    const registers = memory.data(32, 8);
     cpuid(1, 0, registers);
-    if (!(load<u32>(registers, 12) & (1 << 12))) return; // CPUID Fn0000_0001 EDX[MTRR]
+    if (!(load<u32>(registers, 16) & (1 << 12))) return; // CPUID Fn0000_0001 EDX[MTRR]
     const defaultType = rdmsr(Msr.MtrrDefType);
     this.enabled = (defaultType & ENABLED) != 0;
     this.fixed = (defaultType & FIXED_ENABLED) != 0;

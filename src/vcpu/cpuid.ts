@@ -1,21 +1,5 @@
 import { cpuid } from "../metal";
-import { Vcpu } from "./vcpu";
-
-/** What the four registers of one CPUID leaf are read into; the layout the machine interface writes. */
-@unmanaged
-class CpuidResult {
-  eax: u32;
-  ebx: u32;
-  ecx: u32;
-  edx: u32;
-
-  set(eax: u32, ebx: u32, ecx: u32, edx: u32): void {
-    this.eax = eax;
-    this.ebx = ebx;
-    this.ecx = ecx;
-    this.edx = edx;
-  }
-}
+import { Registers } from "./vcpu";
 
 const enum Leaf {
   Features = 0x1,
@@ -26,12 +10,12 @@ const enum Leaf {
   SvmFeatures = 0x8000_000a,
 }
 
-const HYPERVISOR: u32 = 1 << 31;
-const OSXSAVE: u32 = 1 << 27;
-const VMX: u32 = 1 << 5;
-const OSPKE: u32 = 1 << 4;
-const SVM: u32 = 1 << 2;
-const SKINIT: u32 = 1 << 12;
+const HYPERVISOR: u64 = 1 << 31;
+const OSXSAVE: u64 = 1 << 27;
+const VMX: u64 = 1 << 5;
+const OSPKE: u64 = 1 << 4;
+const SVM: u64 = 1 << 2;
+const SKINIT: u64 = 1 << 12;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
 const CR4_PKE: u64 = 1 << 22;
@@ -46,45 +30,46 @@ export const VERSION: u32 = 0x00_01_00;
 
 /** The guest's CPUID: the processor's own, without virtualization, and with Sheer's leaves unless it is to go unseen. */
 export class GuestCpuid {
-  private stealth: bool = false;
+  /** The feature bit that tells of a hypervisor; 0 if Sheer is to go unseen. */
+  private hypervisor: u64 = HYPERVISOR;
 
   setStealth(on: bool): void {
-    this.stealth = on;
+    this.hypervisor = on ? 0 : HYPERVISOR;
   }
 
   /** Answers for the leaf in EAX and subleaf in ECX; `cr4` is the guest's, which two feature bits mirror. */
-  execute(vcpu: Vcpu, cr4: u64): void {
-    const registers = vcpu.registers;
+  @inline execute(registers: Registers, cr4: u64): void {
     const leaf = registers.rax as u32;
     const subleaf = registers.rcx as u32;
-    const result = changetype<CpuidResult>(vcpu.scratch());
-    cpuid(leaf, subleaf, changetype<usize>(result));
+    cpuid(leaf, subleaf, changetype<usize>(registers));
     if (leaf == Leaf.Features) {
-      result.ecx &= ~(HYPERVISOR | OSXSAVE | VMX);
-      if (!this.stealth) result.ecx |= HYPERVISOR;
-      if (cr4 & CR4_OSXSAVE) result.ecx |= OSXSAVE;
+      const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX)) | this.hypervisor;
+      registers.rcx = cr4 & CR4_OSXSAVE ? features | OSXSAVE : features;
     } else if (leaf == Leaf.StructuredExtended) {
-      if (subleaf == 0) result.ecx = cr4 & CR4_PKE ? result.ecx | OSPKE : result.ecx & ~OSPKE;
+      if (subleaf == 0) registers.rcx = cr4 & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
-      this.hypervisorLeaf(result, leaf);
+      this.hypervisorLeaf(registers, leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {
-      result.ecx &= ~(SVM | SKINIT);
+      registers.rcx &= ~(SVM | SKINIT);
     } else if (leaf == Leaf.SvmFeatures) {
-      result.set(0, 0, 0, 0);
+      answer(registers, 0, 0, 0, 0);
     }
-    registers.rax = result.eax as u64;
-    registers.rbx = result.ebx as u64;
-    registers.rcx = result.ecx as u64;
-    registers.rdx = result.edx as u64;
   }
 
-  private hypervisorLeaf(result: CpuidResult, leaf: u32): void {
-    if (this.stealth) result.set(0, 0, 0, 0);
+  private hypervisorLeaf(registers: Registers, leaf: u32): void {
+    if (!this.hypervisor) answer(registers, 0, 0, 0, 0);
     else if (leaf == Leaf.HypervisorVendor) {
-      result.set(Leaf.HypervisorVersion, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
-    } else if (leaf == Leaf.HypervisorVersion) result.set(VERSION, 0, 0, 0);
-    else result.set(0, 0, 0, 0);
+      answer(registers, Leaf.HypervisorVersion, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
+    } else if (leaf == Leaf.HypervisorVersion) answer(registers, VERSION, 0, 0, 0);
+    else answer(registers, 0, 0, 0, 0);
   }
+}
+
+function answer(registers: Registers, rax: u64, rbx: u64, rcx: u64, rdx: u64): void {
+  registers.rax = rax;
+  registers.rbx = rbx;
+  registers.rcx = rcx;
+  registers.rdx = rdx;
 }
 
 export const guestCpuid = new GuestCpuid();

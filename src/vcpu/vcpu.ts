@@ -1,6 +1,6 @@
 import { ProcessorCounters } from "../control/counters";
 import { Instruction } from "../decode/instruction";
-import { CodePlace } from "../decode/place";
+import { CodePlaces } from "../decode/place";
 import { LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
@@ -97,7 +97,7 @@ export class Registers {
 export abstract class Vcpu {
   /** Where the decoder takes this processor's instructions apart. */
   readonly instruction: Instruction = new Instruction();
-  readonly lastPlace: CodePlace = new CodePlace();
+  readonly places: CodePlaces = new CodePlaces();
   readonly apic: LocalApic = new LocalApic();
   readonly interrupts: GuestInterrupts = new GuestInterrupts(this.apic);
   readonly signals: Signals = new Signals();
@@ -119,7 +119,7 @@ export abstract class Vcpu {
     readonly index: u32,
   ) {}
 
-  /** 16 bytes that nothing but the present exit uses. */
+  /** 32 bytes that nothing but the present exit uses. */
   abstract scratch(): usize;
   abstract cr0(): u64;
   abstract cr3(): u64;

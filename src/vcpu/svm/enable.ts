@@ -17,14 +17,14 @@ export const enum SvmSupport {
 
 /** Asks the processor (AMD APM 2, 15.4). */
 export function svmSupport(): SvmSupport {
-  const registers = memory.data(16, 8);
+  const registers = memory.data(32, 8);
   cpuid(0x8000_0000, 0, registers);
   if (load<u32>(registers) < 0x8000_000a) return SvmSupport.Absent;
   cpuid(0x8000_0001, 0, registers);
   if (!(load<u32>(registers, 8) & (1 << 2))) return SvmSupport.Absent;
   if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) return SvmSupport.DisabledByFirmware;
   cpuid(0x8000_000a, 0, registers);
-  return load<u32>(registers, 12) & 1 ? SvmSupport.Ready : SvmSupport.NoNestedPaging;
+  return load<u32>(registers, 16) & 1 ? SvmSupport.Ready : SvmSupport.NoNestedPaging;
 }
 
 /** Turns SVM on and gives VMRUN its page for the host's state (AMD APM 2, 15.30.4). */

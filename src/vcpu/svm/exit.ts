@@ -1,15 +1,17 @@
 import { hypercall } from "../../control/hypercall";
 import { carryOutAt } from "../../decode/emulate";
 import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
+import { carryOutPlainMove } from "../../decode/fast";
 import { Outcome } from "../../decode/outcome";
+import { APIC_PAGE } from "../../interrupt/apic";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
 import { guestSpace } from "../../memory/space";
-import { wbinvd } from "../../metal";
+import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
 import { resetMachine } from "../reset";
-import { Exception } from "../vcpu";
+import { Exception, Rflags } from "../vcpu";
 import { portAccess } from "./io";
 import { svmMsrs } from "./msrs";
 import { GuestRun } from "./run";
@@ -29,14 +31,16 @@ export function handleExit(run: GuestRun): bool {
   const vmcb = vcpu.vmcb;
   const code = vmcb.exitCode;
   vcpu.leaveGuest();
-  vcpu.load();
-  vcpu.counters.countExit(code);
   vmcb.eventInjection = 0;
   vmcb.tlbControl = 0;
   const interrupted = vmcb.exitIntInfo;
   if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
-  dispatch(vcpu, code);
-  vcpu.counters.answered++;
+  if (!answerQuickly(vcpu, code)) {
+    vcpu.load();
+    dispatch(vcpu, code);
+    vcpu.store();
+    vcpu.counters.countExit(code);
+  }
   return !vcpu.enter();
 }
 
@@ -47,12 +51,46 @@ export function handleWake(run: GuestRun): bool {
   return !vcpu.enter();
 }
 
+/**
+ * The short ways for two frequent exits of code whose place is known, in 64-bit mode: CPUID, and a plain MOV to or from the
+ * local APIC. False, with nothing changed, for all else.
+ */
+function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
+  const vmcb = vcpu.vmcb;
+  if (exitCode == ExitCode.Cpuid) {
+    const code = knownCode(vcpu);
+    if (!code || physRead16(code) != Opcode.Cpuid) return false;
+    vcpu.registers.rax = vmcb.rax;
+    guestCpuid.execute(vcpu.registers, vmcb.cr4);
+    vmcb.rax = vcpu.registers.rax;
+    vmcb.rip += 2;
+    vcpu.counters.countExit(ExitCode.Cpuid);
+  } else if (exitCode == ExitCode.NestedPageFault && (vmcb.exitInfo2 & ~0xfff) == APIC_PAGE) {
+    const code = knownCode(vcpu);
+    if (!code) return false;
+    vcpu.load();
+    if (!carryOutPlainMove(vcpu.registers, code, vcpu.apic, vmcb.exitInfo2)) return false;
+    vcpu.store();
+    vcpu.counters.countExit(ExitCode.NestedPageFault);
+  } else {
+    return false;
+  }
+  vmcb.interruptShadow = 0;
+  return true;
+}
+
+/** Where the instruction at RIP was found before, or 0: in other modes, and if more than the next RIP comes after it. */
+function knownCode(vcpu: SvmVcpu): u64 {
+  const vmcb = vcpu.vmcb;
+  if (!vcpu.in64BitMode() || (vmcb.rflags as u32) & (Rflags.Tf | Rflags.Rf)) return 0;
+  return vcpu.places.find(vmcb.rip, vmcb.cr3);
+}
+
 function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
-      if (vcpu.lastPlace.holds(vcpu, Opcode.Cpuid)) vcpu.advanceTo(vcpu.registers.rip + 2);
-      else if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
-      guestCpuid.execute(vcpu, vcpu.vmcb.cr4);
+      if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
+      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4);
       return;
     case ExitCode.Ioio:
       return portAccess(vcpu);

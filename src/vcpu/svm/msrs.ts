@@ -113,18 +113,18 @@ class SvmMsrs {
 
 /** The EFER bits that this processor has (AMD APM 2, 3.1.7), but SVME. */
 function supportedEferBits(): u64 {
-  const registers = memory.data(16, 8);
+  const registers = memory.data(32, 8);
   let bits: u64 = Efer.Lma;
   cpuid(0x8000_0001, 0, registers);
   const ecx = load<u32>(registers, 8);
-  const edx = load<u32>(registers, 12);
+  const edx = load<u32>(registers, 16);
   if (edx & (1 << 11)) bits |= Efer.Sce;
   if (edx & (1 << 20)) bits |= Efer.Nxe;
   if (edx & (1 << 25)) bits |= Efer.Ffxsr;
   if (edx & (1 << 29)) bits |= Efer.Lme;
   if (ecx & (1 << 17)) bits |= Efer.Tce;
   cpuid(0x8000_0008, 0, registers);
-  if (!(load<u32>(registers, 4) & (1 << 20))) bits |= Efer.Lmsle;
+  if (!(load<u32>(registers, 24) & (1 << 20))) bits |= Efer.Lmsle;
   cpuid(0x8000_0000, 0, registers);
   if (load<u32>(registers) < 0x8000_0021) return bits;
   cpuid(0x8000_0021, 0, registers);

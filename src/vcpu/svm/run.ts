@@ -31,6 +31,8 @@ export class GuestRun {
   /** 0xa8: what an instruction of the machine writes to memory. */
   scratch0: u64;
   scratch1: u64;
+  scratch2: u64;
+  scratch3: u64;
 
   get registers(): Registers {
     return changetype<Registers>(changetype<usize>(this));

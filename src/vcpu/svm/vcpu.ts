@@ -44,7 +44,10 @@ const enum Attributes {
   Code = 0x9b,
 }
 
-/** A guest processor under AMD-V. Its registers are in the run block from exit to entry, all else in its VMCB. */
+/**
+ * A guest processor under AMD-V. Its general registers are in the run block, all else in its VMCB: RAX, RSP, RIP and RFLAGS
+ * too, but from `load` to `store`.
+ */
 export class SvmVcpu extends Vcpu {
   readonly vmcb: Vmcb;
   /** The guest handles an NMI: the next waits for its IRET. */
@@ -84,8 +87,8 @@ export class SvmVcpu extends Vcpu {
     return this.vmcb.cpl;
   }
   codeBits(): u32 {
+    if (this.in64BitMode()) return 64;
     const attributes = this.vmcb.segment(Segment.Cs).attributes as u32;
-    if (this.longMode() && attributes & SegmentAttribute.Long) return 64;
     const protectedMode = (this.vmcb.cr0 & CR0_PE) != 0 && !(this.registers.rflags & RFLAGS_VM);
     return protectedMode && attributes & SegmentAttribute.Default ? 32 : 16;
   }
@@ -131,7 +134,6 @@ export class SvmVcpu extends Vcpu {
   @inline enter(): bool {
     if (!this.enterGuest()) return false;
     if (this.pendingNmi) this.offerNmi();
-    this.store();
     return true;
   }
 
@@ -188,6 +190,11 @@ export class SvmVcpu extends Vcpu {
     if (this.nmiReturning) this.unblockNmi();
   }
 
+  /** Whether the guest runs in 64-bit mode. */
+  @inline in64BitMode(): bool {
+    return this.longMode() && ((this.vmcb.segment(Segment.Cs).attributes as u32) & SegmentAttribute.Long) != 0;
+  }
+
   longMode(): bool {
     return (this.vmcb.efer & EFER_LMA) != 0;
   }
@@ -211,7 +218,7 @@ export class SvmVcpu extends Vcpu {
   reset(): void {
     const registers = this.registers;
     for (let i: u32 = 0; i < 16; i++) registers.set(i, 0);
-    const signature = memory.data(16, 8); // the same on every processor
+    const signature = memory.data(32, 8); // the same on every processor
     cpuid(1, 0, signature);
     registers.rdx = load<u32>(signature) as u64;
     registers.rip = RESET_RIP;
@@ -237,10 +244,11 @@ export class SvmVcpu extends Vcpu {
     this.closeWindow();
     vmcb.interceptMisc1 &= ~Intercept1.Iret;
     this.forgetTranslations();
+    this.store();
   }
 
   startAt(vector: u32): void {
-    this.registers.rip = 0;
+    this.vmcb.rip = 0;
     this.vmcb.segment(Segment.Cs).set(vector << 8, Attributes.Code, 0xffff, (vector as u64) << 12);
   }
 
@@ -303,7 +311,7 @@ export class SvmVcpu extends Vcpu {
     segment.set(selector, attributes as u32, limit, base);
   }
 
-  /** What VMRUN left in the VMCB goes to the registers: after every exit. */
+  /** What VMRUN left in the VMCB goes to the registers: for most exits. */
   @inline load(): void {
     const vmcb = this.vmcb;
     const registers = this.registers;
@@ -313,7 +321,7 @@ export class SvmVcpu extends Vcpu {
     registers.rflags = vmcb.rflags;
   }
 
-  /** And back, before every entry. */
+  /** And back, when the exit has been answered. */
   @inline store(): void {
     const vmcb = this.vmcb;
     const registers = this.registers;

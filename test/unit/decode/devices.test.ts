@@ -151,10 +151,69 @@ describe("the short way", () => {
     guest.code([0x89, 0x43, 0x08]);
     expect(guest.core.stepAt(DEVICE + 8n)).toBe(Outcome.Done);
     expect(guest.get("rip")).toBe(0x1003n);
-    guest.view.setBigUint64(0x11_0000, 0n, true);
-    guest.set("rip", 0x1000n);
+    guest.setControl({ cr3: 0x11_2000n });
+    guest.code([0x89, 0x43, 0x08]);
     expect(guest.core.stepAt(DEVICE + 8n)).toBe(Outcome.Faulted);
     expect([guest.exception, guest.error, guest.cr2]).toEqual([14, 16, 0x1000n]);
+  });
+
+  test("knows a place again by RIP and CR3, and reads what lies there anew", () => {
+    // A second CR3, under which the code's page is another one
+    const tables = [0x12_0000, 0x12_1000, 0x12_2000];
+    guest.view.setBigUint64(tables[0]!, 0x12_1007n, true);
+    guest.view.setBigUint64(tables[1]!, 0x12_2007n, true);
+    guest.view.setBigUint64(tables[2]!, 0x20_00e7n, true);
+    guest.view.setBigUint64(tables[2]! + 8, 0x20_00e7n, true);
+    guest.set("rcx", 1n);
+    guest.set("rdx", 2n);
+    guest.set("rsi", 3n);
+    for (let turn = 0; turn < 3; turn++) {
+      for (const [cr3, physical, register] of [
+        [0x10_0000n, 0x1000, 1],
+        [0x12_0000n, 0x20_1000, 2],
+        [0x12_0000n, 0x20_1000, 6],
+      ] as const) {
+        guest.setControl({ cr3 });
+        guest.memory.set([0x89, 0x03 | (register << 3)], physical);
+        guest.set("rip", 0x1000n);
+        guest.accesses.length = 0;
+        expect(guest.core.stepAt(DEVICE)).toBe(Outcome.Done);
+        expect(guest.accesses).toEqual([{ address: DEVICE, width: 4, value: guest.register(register) }]);
+      }
+    }
+  });
+
+  test.each([0xff0, 0xff4, 0xff5, 0xff8, 0xffc, 0xffe, 0xfff])("is left at the end of a page: %i", (offset) => {
+    const code = [0x41, 0xc7, 0x84, 0x1b, 0x10, 0, 0, 0, 0x44, 0x33, 0x22, 0x11]; // movl $0x11223344, 0x10(%r11,%rbx)
+    for (let turn = 0; turn < 2; turn++) {
+      guest.accesses.length = 0;
+      guest.code(code, 0x4000 + offset);
+      expect(guest.core.stepAt(DEVICE + 0x10n)).toBe(Outcome.Done);
+      expect(guest.accesses).toEqual([{ address: DEVICE + 0x10n, width: 4, value: 0x1122_3344n }]);
+      expect(guest.get("rip")).toBe(BigInt(0x4000 + offset + code.length));
+    }
+  });
+
+  test.each(["protectedMode", "realMode"] as const)("is not taken at a place known from 64-bit mode: %s", (mode) => {
+    for (const code of [
+      [0x89, 0x03],
+      [0x41, 0x89, 0x03],
+      [0x67, 0x89, 0x03],
+      [0x8b, 0x04, 0x24],
+    ]) {
+      const run = (step: () => number) => {
+        guest.accesses.length = 0;
+        for (let i = 0; i < 16; i++) guest.setRegister(i, BigInt(0x100 * i));
+        guest.set("rbx", DEVICE);
+        guest.code(code, 0x5000);
+        return snapshot(step());
+      };
+      guest.longMode();
+      run(() => guest.core.stepAt(DEVICE));
+      guest[mode]();
+      const long = run(() => guest.core.step());
+      expect(run(() => guest.core.stepAt(DEVICE))).toEqual(long);
+    }
   });
 });
 
