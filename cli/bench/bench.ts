@@ -2,9 +2,9 @@ import { stat } from "node:fs/promises";
 import { coreWasm } from "../paths.ts";
 import { benchSheer, type Bench } from "./boots.ts";
 import { countExits } from "./exits.ts";
-import { measureInstructions } from "./instructions.ts";
+import { measureInstructions, measureScaling } from "./instructions.ts";
 import { measureNetwork, type NetworkFigures } from "./network.ts";
-import { makeRow, type Row } from "./row.ts";
+import { makeRow, makeScalingRow, type Row } from "./row.ts";
 
 export interface BenchResult {
   rows: Row[];
@@ -17,23 +17,32 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
   const sheer = benchSheer();
   bench.progress("instructions");
   const instructions = await measureInstructions(bench, sheer);
+  const scaling = await measureScaling(bench, sheer);
   bench.progress("network, bare");
   const bare = await measureNetwork(bench, undefined);
   bench.progress("network, with Sheer");
   const withSheer = await measureNetwork(bench, sheer);
   bench.progress("exits");
   const exits = await countExits(bench, sheer);
-  const total = Object.values(exits).reduce((sum, count) => sum + count, 0);
+  const total = sumOf(exits);
+  bench.progress("exits, 2 processors");
+  const totalOfTwo = sumOf(await countExits(bench, sheer, 2));
   return {
     rows: [
       ...instructions,
+      ...scaling,
       ...networkRows(bare, withSheer),
       makeRow("exits, from the UEFI shell to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
+      makeScalingRow("exits, 2 processors", "exits", total, totalOfTwo, 1.5),
       makeRow("sheer.efi", "bytes", undefined, (await stat(sheer.efi)).size, { atMost: 512 * 1024 }),
       makeRow("core.wasm", "bytes", undefined, (await stat(coreWasm)).size),
     ],
     exits,
   };
+}
+
+function sumOf(counts: Record<string, number>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 function networkRows(bare: NetworkFigures, sheer: NetworkFigures): Row[] {

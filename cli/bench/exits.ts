@@ -33,7 +33,7 @@ const instructionShift = 0;
  * The exits from the UEFI shell to Linux with DHCP and ping done, by reason, counted from outside the hypervisor: the
  * emulator itself writes a line for each.
  */
-export async function countExits(bench: Bench, sheer: SheerStart): Promise<Record<string, number>> {
+export async function countExits(bench: Bench, sheer: SheerStart, cpus = 1): Promise<Record<string, number>> {
   return withTemporaryFolder("exits", async (folder) => {
     const exitTrace = join(folder, "exits");
     let sizeAtPing = Promise.resolve(0);
@@ -42,7 +42,7 @@ export async function countExits(bench: Bench, sheer: SheerStart): Promise<Recor
       // A guest that does not come so far is reported by what follows.
       sizeAtPing.catch(() => undefined);
     };
-    await bootDebian(bench, sheer, { pc: { exitTrace, instructionShift }, watch });
+    await bootDebian(bench, sheer, { pc: { exitTrace, instructionShift, cpus }, watch });
     const trace = await readFile(exitTrace);
     return countByReason(trace.subarray(0, await sizeAtPing).toString("latin1"));
   });

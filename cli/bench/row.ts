@@ -4,15 +4,15 @@ export interface Row {
   unit: string;
   bare?: number;
   sheer?: number;
-  /** Sheer's share of the bare figure. */
+  /** Sheer's figure in parts of the bare one, or of Sheer's own on one processor. */
   ratio?: number;
   limit?: Limit;
   /** Is the limit kept? Left out without a limit, or when Sheer was not measured. */
   met?: boolean;
 }
 
-/** What Sheer's figure, or its ratio to the bare one, must not go beyond. */
-export type Limit = { atMost: number } | { ratioAtLeast: number };
+/** What Sheer's figure, or its ratio, must not go beyond. */
+export type Limit = { atMost: number } | { ratioAtLeast: number } | { ratioAtMost: number };
 
 export function makeRow(what: string, unit: string, bare?: number, sheer?: number, limit?: Limit): Row {
   const ratio = bare === undefined || sheer === undefined ? undefined : sheer / bare;
@@ -26,10 +26,23 @@ export function makeRow(what: string, unit: string, bare?: number, sheer?: numbe
   };
 }
 
+/** A figure with several processors, beside the same with one. */
+export function makeScalingRow(what: string, unit: string, one: number, several: number, ratioAtMost: number): Row {
+  const ratio = several / one;
+  const limit = { ratioAtMost };
+  return { what, unit, sheer: several, ratio, limit, met: keeps(limit, several, ratio) };
+}
+
 /** A figure that could not be had keeps no limit. */
 function keeps(limit: Limit, sheer: number | undefined, ratio: number | undefined): boolean {
   if ("atMost" in limit) return sheer !== undefined && sheer <= limit.atMost;
-  return ratio !== undefined && ratio >= limit.ratioAtLeast;
+  if (ratio === undefined) return false;
+  return "ratioAtMost" in limit ? ratio <= limit.ratioAtMost : ratio >= limit.ratioAtLeast;
+}
+
+function describeLimit(limit: Limit): string {
+  if ("atMost" in limit) return `<= ${limit.atMost}`;
+  return "ratioAtMost" in limit ? `ratio <= ${limit.ratioAtMost}` : `ratio >= ${limit.ratioAtLeast}`;
 }
 
 export function describeRows(rows: Row[]): string {
@@ -37,8 +50,7 @@ export function describeRows(rows: Row[]): string {
     value === undefined ? "-" : Number.isInteger(value) ? String(value) : value.toFixed(2);
   const limit = (row: Row): string => {
     if (row.limit === undefined) return "";
-    const text = "atMost" in row.limit ? `<= ${row.limit.atMost}` : `ratio >= ${row.limit.ratioAtLeast}`;
-    return `${text} ${row.met === true ? "kept" : "MISSED"}`;
+    return `${describeLimit(row.limit)} ${row.met === true ? "kept" : "MISSED"}`;
   };
   const cells = [
     ["", "unit", "bare", "Sheer", "ratio", "limit"],
