@@ -1,6 +1,7 @@
 // A simulated PC: gives the imports of src/metal.ts a body, so that core.wasm boots and is driven in Node.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { APIC_BASE, type LocalApic } from "./apic.ts";
 import { Clock } from "./clock.ts";
 import type { Cpuid, CpuidOptions } from "./cpuid.ts";
@@ -22,6 +23,8 @@ import type { Processor, ProcessorOptions } from "./processor.ts";
 import { Processors } from "./processors.ts";
 import type { CoreExports } from "./svm/core.ts";
 import { Guest } from "./svm/guest.ts";
+import { suspendable } from "./suspension/asyncify.ts";
+import { SUSPENDING_IMPORTS, type ThreadExports, Threads } from "./suspension/threads.ts";
 import { SvmProcessor } from "./svm/processor.ts";
 import { Uart } from "./uart.ts";
 
@@ -64,11 +67,15 @@ export interface MachineOptions extends FirmwareOptions {
 
 const compiled = new Map<string, { readonly module: WebAssembly.Module; readonly hash: string }>();
 
+function suspending(path: string | URL): string {
+  return suspendable(path instanceof URL ? fileURLToPath(path) : path, SUSPENDING_IMPORTS);
+}
+
 /** Compiling takes longer than booting, so each core is compiled once. */
 function compile(path: string | URL): { readonly module: WebAssembly.Module; readonly hash: string } {
   const bytes = readFileSync(path);
   const hash = createHash("sha256").update(bytes).digest("hex");
-  const known = compiled.get(hash) ?? { module: new WebAssembly.Module(bytes), hash };
+  const known = compiled.get(hash) ?? { module: new WebAssembly.Module(readFileSync(suspending(path))), hash };
   compiled.set(hash, known);
   return known;
 }
@@ -187,7 +194,8 @@ export class Machine {
     this.#reserveBlock();
     let view = new DataView(new ArrayBuffer(0));
     const linear = (): DataView => view;
-    const imports = metalImports(this, linear, () => this.block.base);
+    const threads = new Threads(() => core as CoreExports & ThreadExports, linear);
+    const imports = { ...metalImports(this, linear, () => this.block.base), ...threads.imports() };
     const core = new WebAssembly.Instance(module, { metal: imports }).exports as CoreExports;
     this.#core = this.processors.coreOn(this.processors.boot, core);
     this.#exports = core;

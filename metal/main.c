@@ -8,6 +8,7 @@
 #include "descriptors.h"
 #include "names.h"
 #include "svm.h"
+#include "threads.h"
 #include "runtime.h"
 #include "efi.h"
 #include "hash.h"
@@ -65,16 +66,25 @@ static __attribute__((used, noinline)) u32 w2c_metal_tryWrmsr(struct w2c_metal *
 
 w2c_core core;
 
+/* A thread from its start to its end, on its stack, which nobody comes back to after that. */
+__attribute__((used, noreturn)) void run_thread(void) {
+  w2c_core_thread(&core, this_processor()->thread);
+  w2c_metal_suspendThread(0);
+  stop();
+}
+
 /* ---- Traps of the hypervisor itself ---- */
+
+enum { AFTER_TRAP_STOP, AFTER_TRAP_GUEST, AFTER_TRAP_WAIT }; /* AfterTrap of src/control/trap.ts */
 
 /* On the main stack, afresh: reports, then rejoins the guest if it has run and the core says so, else the firmware. */
 static __attribute__((used, noreturn)) void recover(void) {
   struct processor *p = this_processor();
-  enum { STOP, GO_ON, WAIT } after = w2c_core_trap(&core, (u32)p->trap_kind, p->trap_address);
+  u32 then = w2c_core_trap(&core, (u32)p->trap_kind, p->trap_address);
   if (!p->run && p->index == 0) depart(EFI_ABORTED);
-  if (after == STOP || !p->run) stop();
+  if (then == AFTER_TRAP_STOP || !p->run) stop();
   p->in_trap = false;
-  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK), after == WAIT);
+  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK), then == AFTER_TRAP_WAIT);
 }
 
 static __attribute__((noreturn)) void trap(u64 kind, u64 address) {
@@ -202,6 +212,9 @@ static u64 build_tables(struct builder *b, u64 image) {
   for (u64 p = 0; p < image_size(); p += PAGE) map_page(b, pml4, IMAGE + p, image + p, section_flags(p));
   for (u64 p = 0; p < MAXIMUM_PROCESSORS * AREA_PAGES; p++)
     if (is_stack_page(p % AREA_PAGES)) map_page(b, pml4, STACKS + p * PAGE, take_page(b), PRESENT | WRITE | NO_EXECUTE);
+  for (u64 p = 0; p < THREADS * THREAD_AREA_PAGES; p++)
+    if (p % THREAD_AREA_PAGES >= THREAD_AREA_PAGES - THREAD_STACK_PAGES)
+      map_page(b, pml4, STACKS + (FIRST_THREAD_PAGE + p) * PAGE, take_page(b), PRESENT | WRITE | NO_EXECUTE);
   u64 first = ((u64)gate_begin - (u64)__ImageBase) & -PAGE, last = ((u64)gate_end - (u64)__ImageBase) & -PAGE;
   for (u64 p = first; p <= last; p += PAGE) map_page(b, pml4, image + p, image + p, PRESENT);
   if (!(info.context.cr4 & 1 << 12)) return root;

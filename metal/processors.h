@@ -2,7 +2,7 @@
 #pragma once
 #include "types.h"
 
-#define MAXIMUM_PROCESSORS 64 /* MAXIMUM_PROCESSORS of src/vcpu/processors.ts */
+#define MAXIMUM_PROCESSORS 64 /* MAXIMUM_PROCESSORS of src/vcpu/limits.ts */
 
 /* Each processor's area of stacks: pages that are not present in between, so that no stack grows into another. */
 #define AREA_PAGES 16ull
@@ -16,6 +16,7 @@ struct processor {
   struct processor *self; /* at GS:0 */
   u64 index;
   u64 run;                /* the GuestRun block, once the guest runs */
+  u64 thread, rsp;        /* the thread that runs, and where the processor's own stack was left for it */
   u64 trap_kind, trap_address;
   volatile u32 window_result;
   bool in_trap;
@@ -24,9 +25,10 @@ struct processor {
 };
 static struct processor processors[MAXIMUM_PROCESSORS];
 
+/* Volatile: a thread may go on on another processor. */
 static inline struct processor *this_processor(void) {
   struct processor *p;
-  __asm__("mov %%gs:0,%0" : "=r"(p));
+  __asm__ volatile("mov %%gs:0,%0" : "=r"(p));
   return p;
 }
 

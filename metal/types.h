@@ -12,7 +12,7 @@ typedef float f32;    typedef double f64;
  *   0                    linear memory of the core; page 0 and all beyond its end up to 8 GiB not present
  *   PHYSICAL + p         physical address p
  *   IMAGE                the program, copied out of the firmware's reach
- *   STACKS               stacks, one area for each processor: see processors.h
+ *   STACKS               stacks, one area for each processor and each thread: see processors.h and threads.h
  */
 #define PHYSICAL 0xffff800000000000ull
 #define IMAGE 0xffffffff80000000ull
@@ -20,7 +20,7 @@ typedef float f32;    typedef double f64;
 
 #define PAGE 4096ull
 #define BLOCK_SIZE (16ull << 20)
-#define LINEAR_SIZE (12ull << 20) /* the core's initial and only memory: see the build program */
+#define LINEAR_SIZE (11ull << 20) /* the core's initial and only memory: see the build program */
 
 #define PRESENT 1ull
 #define WRITE 2ull

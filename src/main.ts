@@ -4,6 +4,7 @@ import { bootSheer } from "./boot/boot";
 import { startProcessor } from "./boot/processors";
 import { traps } from "./control/trap";
 import { GuestRun } from "./vcpu/svm/run";
+import { scheduler } from "./threads/scheduler";
 import { handleExit, handleWake } from "./vcpu/svm/exit";
 
 /** Starts Sheer; returns an EFI_STATUS if the machine is to go on without it. */
@@ -24,6 +25,11 @@ export function exit(run: usize): bool {
 /** An NMI came to a processor that had nothing to do; true as above. */
 export function wake(run: usize): bool {
   return handleWake(changetype<GuestRun>(run));
+}
+
+/** What a thread does from its start to its end, on its stack. */
+export function thread(stack: u32): void {
+  scheduler.runOn(stack);
 }
 
 /**

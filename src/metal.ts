@@ -63,6 +63,13 @@ export declare function processorEntry(): u64;
 export declare function processorStack(index: u32): u64;
 /** Sets DR0 to DR3, which VMRUN does not switch, to zero. */
 export declare function clearBreakpoints(): void;
+/**
+ * Calls the export `thread(stack)` on a thread's stack or, if not `fresh`, goes on with that call where it was suspended,
+ * on whatever processor. Returns when it has suspended itself or ended.
+ */
+export declare function resumeThread(stack: u32, fresh: bool): void;
+/** Leaves the thread's stack that this runs on, for where `resumeThread` was called. */
+export declare function suspendThread(): void;
 /** Stops this processor for good. */
 export declare function halt(): void;
 

@@ -11,9 +11,11 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 
 /** Compiles `entry`, a file of the AssemblyScript dialect named from the project's root; returns the path of its wasm. */
 export function compileCore(name: string, entry: string): string {
-  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
-  const hash = createHash("sha256").update(readFileSync(join(root, entry)));
-  for (const file of files.sort()) hash.update(readFileSync(join(root, "src", file)));
+  const hash = createHash("sha256");
+  for (const folder of [join(root, "src"), join(root, dirname(entry))]) {
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".ts"));
+    for (const file of files.sort()) hash.update(readFileSync(join(folder, file)));
+  }
   return cachedFile(`${name}-${hash.digest("hex").slice(0, 16)}.wasm`, (path) => compileTo(entry, path));
 }
 

@@ -14,7 +14,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const require = createRequire(import.meta.url);
 
 /** Linear memory in wasm pages of 64 KiB: LINEAR_SIZE of metal/types.h. */
-const LINEAR_PAGES = 192;
+const LINEAR_PAGES = 176;
 
 export interface BuildOptions {
   /** Told what is being done, for progress. */

@@ -2,13 +2,14 @@ import type { Settings } from "./schema.ts";
 
 /** Sheer's settings file on the EFI system partition: one "key=value" a line, as on sheer.efi's command line. */
 export function toConf(settings: Settings): string {
-  const { log, net, announce, boot } = settings;
+  const { log, net, announce, threads, boot } = settings;
   const values: [string, string | undefined][] = [
     ["log", typeof log?.port === "number" ? `0x${log.port.toString(16)}` : log?.port],
     ["log.level", log?.level],
     ["net", net?.mode],
     ["net.interrupts", net?.interrupts],
     ["stealth", announce?.stealth === undefined ? undefined : announce.stealth ? "on" : "off"],
+    ["threads.oneProcessor", threads?.oneProcessor === undefined ? undefined : threads.oneProcessor ? "on" : "off"],
     ["then", boot?.then],
   ];
   const lines = values.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}`);

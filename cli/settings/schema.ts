@@ -34,6 +34,12 @@ export const settingsSchema = z.strictObject({
       stealth: z.boolean().optional(),
     })
     .optional(),
+  threads: z
+    .strictObject({
+      /** Run Sheer's own threads on one processor at a time, rather than on any. */
+      oneProcessor: z.boolean().optional(),
+    })
+    .optional(),
   boot: z
     .strictObject({
       /** After Sheer has started: return to who started it, or have the firmware try its next boot entry. */

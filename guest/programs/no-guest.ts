@@ -4,6 +4,9 @@ import { write, writeNumber } from "./console";
 export function exit(_run: usize): bool {
   return false; // never called
 }
+export function thread(_stack: u32): void {
+  unreachable();
+}
 export function wake(_run: usize): bool {
   return false; // never called
 }

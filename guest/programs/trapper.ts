@@ -1,9 +1,9 @@
 // Calls up the faults of test/cores/trapping.ts one after the other, and says which it lived through.
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
-export { exit, processor, trap, wake } from "./no-guest";
+export { exit, processor, thread, trap, wake } from "./no-guest";
 
-const FAULTS: u32 = 5;
+const FAULTS: u32 = 6;
 const TRAP_LEAF: u32 = 0x5348_dead;
 
 export function boot(_info: usize): u64 {

@@ -8,7 +8,10 @@ import { guestSpace } from "../memory/space";
 import { sealMemory } from "../memory/frames";
 import { guestCpuid, SIGNATURE_EBX, VERSION } from "../vcpu/cpuid";
 import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
+import { processors } from "../vcpu/processors";
 import { prepareSvm, startSvm, svmMachine } from "../vcpu/svm/start";
+import { startLogWriter } from "../log/writer";
+import { scheduler } from "../threads/scheduler";
 import { reserveLogPort } from "../log/port";
 import { attachDevices } from "./devices";
 import { firmware, Status } from "./firmware";
@@ -47,6 +50,8 @@ export function bootSheer(info: BootInfo): u64 {
   startProcessors(vcpu);
   sealMemory();
   log.info("the guest goes on").end();
+  scheduler.begin(processors, settings.oneProcessor);
+  if (settings.logPort) startLogWriter();
   startSvm(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;
 }

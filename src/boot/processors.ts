@@ -4,7 +4,8 @@ import { atomicCompareExchange32, physOf, processorEntry, processorStack } from 
 import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
 import { interceptNmis, prepareSvm, startSvm } from "../vcpu/svm/start";
 import { SvmVcpu } from "../vcpu/svm/vcpu";
-import { MAXIMUM_PROCESSORS, ProcessorStart, processors } from "../vcpu/processors";
+import { MAXIMUM_PROCESSORS } from "../vcpu/limits";
+import { ProcessorStart, processors } from "../vcpu/processors";
 import { firmware, guid, Status } from "./firmware";
 
 const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);

@@ -28,6 +28,8 @@ class Settings {
   stealth: bool = false;
   /** Whether sheer.efi reports failure on success, so that the boot manager goes on with the next entry. */
   thenNext: bool = false;
+  /** Whether Sheer's threads run on one processor at a time. */
+  oneProcessor: bool = false;
 
   /** Takes the settings in ASCII text; `#` starts a comment. What is not understood is named in the log and changes nothing. */
   parse(text: usize, length: u32): void {
@@ -74,6 +76,12 @@ class Settings {
     if (same(word, equals, "stealth")) {
       if (same(value, size, "on")) this.stealth = true;
       else if (same(value, size, "off")) this.stealth = false;
+      else return false;
+      return true;
+    }
+    if (same(word, equals, "threads.oneProcessor")) {
+      if (same(value, size, "on")) this.oneProcessor = true;
+      else if (same(value, size, "off")) this.oneProcessor = false;
       else return false;
       return true;
     }

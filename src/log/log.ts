@@ -1,5 +1,8 @@
-import { in8, out8 } from "../metal";
+import { readTsc } from "../metal";
 import { TicketLock } from "../threads/lock";
+import { scheduler } from "../threads/scheduler";
+import { Thread, ThreadState } from "../threads/thread";
+import { Transmitter } from "./uart";
 
 export const enum Level {
   Error,
@@ -10,18 +13,10 @@ export const enum Level {
 
 const RING_SIZE: u32 = 64 * 1024;
 
-/** Registers of a 16550 UART, as offsets from its base port. */
-const enum Uart {
-  Data = 0,
-  InterruptEnable = 1,
-  FifoControl = 2,
-  LineControl = 3,
-  ModemControl = 4,
-  LineStatus = 5,
-}
-const TRANSMITTER_EMPTY: u32 = 1 << 5;
-/** Polls of the line status before a character is given up: an absent or stuck UART must not stop Sheer. */
-const TRANSMIT_POLLS: i32 = 100_000;
+/** Most bytes that the log's thread sends before others have their turn. */
+const PIECE: i32 = 256;
+/** Cycles of the TSC without the UART taking a byte, after which what waits is dropped: about a second. */
+const PATIENCE: u64 = 1 << 31;
 
 /**
  * The log: a ring of 64 KiB that is always kept and a UART that is written if set. A line is built by calls on the
@@ -33,23 +28,28 @@ export class Log {
   private readonly ring: StaticArray<u8> = new StaticArray<u8>(RING_SIZE);
   /** Bytes ever written; the ring holds the last RING_SIZE of them. */
   private written: u64 = 0;
-  private uart: u32 = 0;
+  /** Bytes that the UART has been sent, or never will be. */
+  private sent: u64 = 0;
+  private readonly uart: Transmitter = new Transmitter();
+  private writer: Thread | null = null;
+  /** The carriage return that goes before a line feed is sent. */
+  private returned: bool = false;
+  /** Since when the UART has not taken a byte from the log's thread; 0 if it has. */
+  private waitingSince: u64 = 0;
   private level: Level = Level.Info;
   private open: bool = true;
   /** Held from the beginning of a line to its end. */
   private readonly lock: TicketLock = new TicketLock();
 
-  /** Sets the UART up for 115200 8N1 and writes what the ring already holds. */
+  /** Sets the UART up and writes what the ring already holds. */
   useUart(port: u32): void {
-    out8(port + Uart.InterruptEnable, 0);
-    out8(port + Uart.LineControl, 0x80); // divisor latch
-    out8(port + Uart.Data, 1);
-    out8(port + Uart.InterruptEnable, 0);
-    out8(port + Uart.LineControl, 0x03);
-    out8(port + Uart.FifoControl, 0xc7);
-    out8(port + Uart.ModemControl, 0x03);
-    this.uart = port;
-    for (let at = this.oldest(); at < this.written; at++) this.transmit(this.byteAt(at));
+    this.uart.use(port);
+    this.flush();
+  }
+
+  /** From now on `writer` sends what is in the ring, when it is woken and calls `sendSome`. */
+  deferTo(writer: Thread): void {
+    this.writer = writer;
   }
 
   setLevel(level: Level): void {
@@ -103,7 +103,31 @@ export class Log {
   }
   end(): void {
     this.put(10);
+    const writer = this.writer;
+    const deferred = writer !== null && writer.state != ThreadState.Dead && this.sent < this.written;
+    if (!deferred) this.sendAll();
     this.lock.release();
+    if (deferred) scheduler.wake(changetype<Thread>(changetype<usize>(writer)));
+  }
+
+  /** Writes all lines to the UART before it returns: when nobody may come to it later. */
+  flush(): void {
+    this.lock.acquire();
+    this.sendAll();
+    this.lock.release();
+  }
+
+  /** For the log's thread: sends what the UART takes without waiting. True if something is left. */
+  sendSome(): bool {
+    this.lock.acquire();
+    const before = this.sent;
+    for (let piece = PIECE; piece && this.sent < this.written && this.uart.isReady(); piece--) this.sendNext();
+    const left = this.sent < this.written;
+    if (!left || this.sent != before) this.waitingSince = 0;
+    else if (!this.waitingSince) this.waitingSince = readTsc();
+    else if (readTsc() - this.waitingSince > PATIENCE) this.sent = this.written;
+    this.lock.release();
+    return left;
   }
 
   /** Sequence number of the oldest byte that is still in the ring. */
@@ -125,18 +149,20 @@ export class Log {
   }
   private put(code: u32): void {
     if (!this.open) return;
+    while (this.written - this.sent == RING_SIZE) this.sendNext(); // nothing is overwritten that is not sent
     unchecked((this.ring[(this.written as u32) & (RING_SIZE - 1)] = code as u8));
     this.written++;
-    if (this.uart) this.transmit(code);
   }
-  private transmit(code: u32): void {
-    if (code == 10) this.transmit(13);
-    for (let polls = 0; polls < TRANSMIT_POLLS; polls++) {
-      if (in8(this.uart + Uart.LineStatus) & TRANSMITTER_EMPTY) {
-        out8(this.uart + Uart.Data, code);
-        return;
-      }
-    }
+
+  private sendAll(): void {
+    while (this.uart.exists() && this.sent < this.written) this.sendNext();
+  }
+  /** Gives the UART, if there is one, a byte; `sent` goes on with it unless it is a carriage return before a line feed. */
+  private sendNext(): void {
+    const code = this.byteAt(this.sent);
+    this.returned = code == 10 && !this.returned;
+    if (!this.returned) this.sent++;
+    if (this.uart.exists()) this.uart.sendWaiting(this.returned ? 13 : code);
   }
 }
 

@@ -1,9 +1,8 @@
 import { FirmwareContext } from "../boot/info";
 import { atomicAdd32, atomicLoad32, pause, thisProcessor } from "../metal";
+import { ProcessorCalls } from "../threads/scheduler";
+import { MAXIMUM_PROCESSORS } from "./limits";
 import { Vcpu } from "./vcpu";
-
-/** So many have a stack: see metal/processors.h. */
-export const MAXIMUM_PROCESSORS: u32 = 64;
 
 /** What the firmware hands another processor on its way into Sheer. metal/main.c has the same layout. */
 @unmanaged
@@ -21,7 +20,7 @@ export class ProcessorStart {
 }
 
 /** The processors that run the guest. They are added at boot, one after the other. */
-class Processors {
+class Processors extends ProcessorCalls {
   /** How many there are. */
   count: u32 = 0;
   private readonly all: StaticArray<Vcpu | null> = new StaticArray<Vcpu | null>(MAXIMUM_PROCESSORS);
@@ -47,6 +46,12 @@ class Processors {
   /** Whether this processor runs the guest. */
   get hasCurrent(): bool {
     return unchecked(this.byNumber[thisProcessor()]) !== null;
+  }
+
+  /** Ends the guest's run on the processor `index`, if there is one, now or as soon as it begins. */
+  kick(index: u32): void {
+    const vcpu = unchecked(this.byNumber[index]);
+    if (vcpu !== null) vcpu.kick();
   }
 
   @inline currentGeneration(): u32 {

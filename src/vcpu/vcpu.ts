@@ -5,6 +5,7 @@ import { LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
 import { atomicExchange32, atomicLoad32, atomicStore32 } from "../metal";
+import { scheduler } from "../threads/scheduler";
 import { processors } from "./processors";
 
 /** The order in which instructions encode segment registers. */
@@ -104,6 +105,8 @@ export abstract class Vcpu {
   readonly counters: ProcessorCounters = new ProcessorCounters();
   /** Whether Sheer's own interrupts come here: set by any processor, which then calls `synchronise`. */
   takesPrivateVectors: bool = false;
+  /** What `returnSoon` was last told. */
+  returnsSoon: bool = false;
   /** An NMI waits until the guest can take it. */
   protected pendingNmi: bool = false;
   /** 1 from just before the guest's run to just after. */
@@ -151,11 +154,12 @@ export abstract class Vcpu {
   abstract forgetTranslations(): void;
   /** Has external interrupts end the guest's run from its next one on. */
   abstract interceptInterrupts(): void;
-
-  /** Takes the registers as they were when the guest's run ended. */
-  abstract load(): void;
   /** Before every entry; false if the processor waits for a start-up interrupt instead. */
   abstract enter(): bool;
+  /** After a trap: takes the guest's registers back to where they were at the exit, as far as the processor has kept them. */
+  abstract restart(): void;
+  /** Whether the guest's next interrupt or halt is to end its run, because there is work for this processor. */
+  abstract returnSoon(soon: bool): void;
 
   @inline isInGuest(): bool {
     return atomicLoad32(changetype<usize>(this) + offsetof<Vcpu>("inGuest")) != 0;
@@ -193,6 +197,12 @@ export abstract class Vcpu {
     atomicStore32(changetype<usize>(this) + offsetof<Vcpu>("seen"), processors.currentGeneration());
     this.forgetTranslations();
     if (this.takesPrivateVectors) this.interceptInterrupts();
+  }
+
+  /** At the end of an exit, if there is work: threads have their turns, and more turns soon if they need them. */
+  giveTurns(): void {
+    this.returnsSoon = scheduler.turn();
+    this.returnSoon(this.returnsSoon);
   }
 
   /** The NMI came that a processor without a start-up interrupt waits for. */

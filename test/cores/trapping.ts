@@ -1,10 +1,12 @@
 // Sheer with a fault of its own to call up: CPUID leaf 5348DEADh traps in the way that ECX says, once each, and is
 // answered as usual afterwards. It shows that a trap is reported by name and that the guest lives on.
 import { exit as answer } from "../../src/main";
+import { scheduler } from "../../src/threads/scheduler";
+import { ANYWHERE, Thread } from "../../src/threads/thread";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
 import { ExitCode } from "../../src/vcpu/svm/vmcb";
-export { boot, processor, trap, wake } from "../../src/main";
+export { boot, processor, thread, trap, wake } from "../../src/main";
 
 const TRAP_LEAF: u32 = 0x5348_dead;
 const enum Fault {
@@ -13,9 +15,23 @@ const enum Fault {
   OutOfBounds,
   DivideByZero,
   StackOverflow,
+  InThread,
   Count,
 }
 let done: u32 = 0;
+
+/** Leaves its stack and comes back, and then goes beyond the stack's end. */
+class FailingThread extends Thread {
+  constructor() {
+    super(ANYWHERE);
+  }
+  run(): void {
+    const before = failDeeper(0);
+    scheduler.schedule();
+    store<u64>(8192 + 64, failDeeper(1) + before);
+  }
+}
+const failing = new FailingThread();
 
 export function exit(run: usize): bool {
   const vcpu = changetype<SvmVcpu>(changetype<GuestRun>(run).vcpu);
@@ -23,7 +39,8 @@ export function exit(run: usize): bool {
     const fault = vcpu.registers.rcx as u32;
     if (fault < (Fault.Count as u32) && !(done & (1 << fault))) {
       done |= 1 << fault;
-      store<u64>(8192 + 64, failAs(fault)); // kept: the result must not be optimised away
+      if (fault == Fault.InThread) scheduler.start(failing);
+      else store<u64>(8192 + 64, failAs(fault)); // kept: the result must not be optimised away
     }
   }
   return answer(run);

@@ -45,6 +45,8 @@ describe("the call graph", () => {
     ["exit", "$src/decode/strings/"],
     ["exit", "$src/interrupt/apic/LocalApic#write"],
     ["exit", "$src/pci/mediated/"],
+    ["exit", "$src/threads/scheduler/Scheduler#turn"],
+    ["thread", "$src/log/uart/Transmitter#"],
     ["trap", "$src/control/trap/Traps#report"],
     ["trap", "$src/log/screen/Screen#showLog"],
   ])("follows %s to %s", (exported, prefix) => {
@@ -52,6 +54,6 @@ describe("the call graph", () => {
   });
 });
 
-test.each(["exit", "trap"])("no path from %s allocates", (exported) => {
+test.each(["exit", "wake", "thread", "trap"])("no path from %s allocates", (exported) => {
   expect(allocations(exported)).toEqual([]);
 });

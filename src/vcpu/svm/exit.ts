@@ -41,14 +41,14 @@ export function handleExit(run: GuestRun): bool {
     vcpu.store();
     vcpu.counters.countExit(code);
   }
-  return !vcpu.enter();
+  return !vcpu.finishExit();
 }
 
 /** An NMI came to a processor that waits for a start-up interrupt; true if it goes on waiting. */
 export function handleWake(run: GuestRun): bool {
   const vcpu = changetype<SvmVcpu>(run.vcpu);
   vcpu.wake();
-  return !vcpu.enter();
+  return !vcpu.finishExit();
 }
 
 /**
@@ -122,6 +122,8 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
     case ExitCode.Invalid:
       // A control register value that the processor refuses only now is #GP (AMD APM 2, 15.5.1)
       return vcpu.raiseWithError(Exception.GeneralProtection, 0);
+    case ExitCode.Hlt: // runs again once threads have had the time that the guest has no use for
+      return;
     case ExitCode.Init: // never arrives: INIT is not sent; should a device do so, it is held
       return;
     default: // SVM's own instructions, which this guest's processor does not have
@@ -204,5 +206,6 @@ function unknownInstruction(vcpu: SvmVcpu, address: u64): void {
 
 function tripleFault(vcpu: SvmVcpu): void {
   log.info("the guest's processor shut down at ").hex(vcpu.registers.rip).text("; the machine is reset").end();
+  log.flush();
   resetMachine();
 }

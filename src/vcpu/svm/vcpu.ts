@@ -1,5 +1,6 @@
 import { FirmwareContext } from "../../boot/info";
 import { clearBreakpoints, cpuid, physOf, physRead64, rdmsr } from "../../metal";
+import { scheduler } from "../../threads/scheduler";
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
 import { GuestRun } from "./run";
@@ -129,8 +130,23 @@ export class SvmVcpu extends Vcpu {
     this.taskPriorityNoted = true;
     this.vmcb.interceptControl = 0;
   }
+  returnSoon(soon: bool): void {
+    const vmcb = this.vmcb;
+    if (soon) vmcb.interceptMisc1 |= Intercept1.Intr | Intercept1.Hlt;
+    else vmcb.interceptMisc1 &= ~(this.takesPrivateVectors ? Intercept1.Hlt : Intercept1.Intr | Intercept1.Hlt);
+  }
+  restart(): void {
+    this.load();
+  }
 
-  /** Before every entry; false if the processor waits for a start-up interrupt instead. */
+  /** After every exit: threads have their turns, and the guest goes on; false if the processor waits instead. */
+  @inline finishExit(): bool {
+    if (scheduler.hasWork() || this.returnsSoon) this.giveTurns();
+    if (this.enter()) return true;
+    if (this.returnsSoon) this.kick(); // no interrupt of the guest's will end its wait
+    return false;
+  }
+
   @inline enter(): bool {
     if (!this.enterGuest()) return false;
     if (this.pendingNmi) this.offerNmi();

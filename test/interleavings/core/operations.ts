@@ -141,8 +141,11 @@ class TestVcpu extends Vcpu {
   segmentAttributes(_segment: Segment): u32 {
     return 0;
   }
-  load(): void {
-    // no instruction is carried out
+  restart(): void {
+    // nothing traps
+  }
+  returnSoon(_soon: bool): void {
+    // no threads run
   }
   scratch(): usize {
     return 0;

@@ -15,6 +15,9 @@ stealth = true
 
 [boot]
 then = "next"
+
+[threads]
+oneProcessor = true
 `;
 
 test("every setting finds its way into sheer.conf", () => {
@@ -24,6 +27,7 @@ test("every setting finds its way into sheer.conf", () => {
     "log.level=debug",
     "net=pass",
     "stealth=on",
+    "threads.oneProcessor=on",
     "then=next",
     "",
   ]);

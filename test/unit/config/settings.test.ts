@@ -138,6 +138,7 @@ describe("a word that is not understood is named in the log and changes nothing:
     "log.level=loud",
     "log.levels=info",
     "then=previous",
+    "threads.oneProcessor=1",
   ])("%s", (word) => {
     const machine = withLine(`sheer.efi log=0x3e8 ${word}`);
     expect(complaints(machine)).toEqual([word]);

@@ -87,12 +87,6 @@ class TestVcpu extends Vcpu {
   scratch(): usize {
     return 0;
   }
-  load(): void {
-    // no instruction does
-  }
-  enter(): bool {
-    return true;
-  }
   reset(): void {
     // no instruction does
   }
@@ -104,6 +98,15 @@ class TestVcpu extends Vcpu {
   }
   interceptInterrupts(): void {
     // no instruction does
+  }
+  enter(): bool {
+    return true;
+  }
+  restart(): void {
+    // nothing traps
+  }
+  returnSoon(_soon: bool): void {
+    // no threads run
   }
   private segment(segment: Segment): usize {
     return changetype<usize>(this.state) + SEGMENTS + ((segment as usize) << 4);

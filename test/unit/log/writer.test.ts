@@ -1,0 +1,80 @@
+// The log's thread: lines go out at the end of the exit that logged them, unless the UART is busy, which nobody waits for.
+import { expect, test } from "vitest";
+import type { Machine } from "../../../machine/machine.ts";
+import { Control, Exit, Misc1 } from "../../../machine/svm/vmcb.ts";
+import { boot, LOG } from "../vcpu/setup.ts";
+
+const APIC_BASE_MSR = 0x1b;
+const MOVED = 0xfed0_0900n;
+const ACCESSES = 20_000;
+
+/** Has Sheer write a line: what it says of the first attempt to move the local APIC. */
+function logLine({ guest }: Machine): void {
+  guest.wrmsr(APIC_BASE_MSR, MOVED);
+}
+
+function intercepts({ guest }: Machine): boolean[] {
+  const word = guest.processor.vmcb.get32(Control.InterceptMisc1);
+  return [Misc1.Intr, Misc1.Hlt].map((bit) => ((word >>> bit) & 1) === 1);
+}
+
+function uartOf({ uarts }: Machine): Machine["uarts"][number] {
+  return uarts[2]!;
+}
+
+test.each(["off", "on"])("a line is whole before the guest goes on, if the UART takes it (oneProcessor %s)", (one) => {
+  const machine = boot({ loadOptions: `sheer.efi ${LOG} threads.oneProcessor=${one}` });
+  machine.guest.cpuid(0);
+  logLine(machine);
+  expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
+  expect(intercepts(machine)).toEqual([false, false]);
+});
+
+test("a busy UART is not waited for; the rest follows at later exits, which the guest's interrupts cause", () => {
+  const machine = boot();
+  machine.guest.cpuid(0);
+  const before = machine.log();
+  uartOf(machine).stuck = true;
+  const start = machine.clock.now;
+  logLine(machine);
+  expect(machine.clock.now - start).toBeLessThan(ACCESSES);
+  expect(intercepts(machine)).toEqual([true, true]);
+  machine.guest.cpuid(0);
+  expect(machine.log().length - before.length).toBeLessThanOrEqual(16); // what the FIFO had room for
+
+  uartOf(machine).stuck = false;
+  machine.guest.enableInterrupts();
+  machine.apic.message(0xfee0_0000, 0x41);
+  machine.guest.in(0x80, 1);
+  expect(machine.guest.takeInterrupts()).toEqual([0x41]);
+  expect(machine.guest.exits(Exit.Intr)).toBe(1);
+  expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
+  expect(machine.log().startsWith(before)).toBe(true);
+  machine.guest.cpuid(0);
+  expect(intercepts(machine)).toEqual([false, false]);
+});
+
+test("an idle guest leaves its time to the log, and then sleeps as it meant to", () => {
+  const machine = boot();
+  machine.guest.cpuid(0);
+  uartOf(machine).stuck = true;
+  logLine(machine);
+  uartOf(machine).stuck = false;
+  machine.guest.enableInterrupts();
+  expect(machine.guest.hlt(1000)).toBe(false);
+  expect(machine.guest.exits(Exit.Hlt)).toBe(1);
+  expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
+});
+
+test("what a broken UART never takes is dropped after a while, and the guest is left alone again", () => {
+  const machine = boot();
+  machine.guest.cpuid(0);
+  uartOf(machine).stuck = true;
+  logLine(machine);
+  machine.guest.cpuid(0);
+  expect(intercepts(machine)).toEqual([true, true]);
+  machine.clock.advance(2_000_000_000);
+  machine.guest.cpuid(0);
+  machine.guest.cpuid(0);
+  expect(intercepts(machine)).toEqual([false, false]);
+});
