@@ -7,7 +7,7 @@ import type { Schedule } from "./schedules.ts";
 
 const CHANGES = ["atomicStore32", "atomicAdd32", "atomicExchange32", "atomicCompareExchange32"];
 const POINTS = ["atomicLoad32", ...CHANGES, "pause", "openInterruptWindow"].map((name) => `metal.${name}`);
-const OWN_POINTS = ["step", "runGuest", "waitForNmi"].map((name) => `operations.${name}`);
+const OWN_POINTS = ["step", "runGuest", "waitForNmi", "trap"].map((name) => `host.${name}`);
 const SWITCHES = ["metal.resumeThread", "metal.suspendThread"];
 
 const BUFFERS = 0x10_0000;
@@ -22,11 +22,14 @@ export type Operation = (...values: number[]) => number;
 class Call {
   readonly buffer: number;
   readonly run: () => number;
+  /** If it is a thread's. */
+  readonly stack: number | undefined;
   begun = false;
 
-  constructor(buffer: number, run: () => number) {
+  constructor(buffer: number, run: () => number, stack?: number) {
     this.buffer = buffer;
     this.run = run;
+    this.stack = stack;
   }
 }
 
@@ -37,6 +40,8 @@ class Processor {
   finished = false;
   /** The changes that it may have seen when it last went on after a pause. */
   seen = 0;
+  /** It waits by PAUSE: it goes on when all others do too, lest it spin for ever. */
+  pausing = false;
   /** Why it cannot go on for now. */
   blocked: (() => boolean) | undefined;
   constructor(program: Call) {
@@ -52,6 +57,10 @@ export interface World {
   /** The guest begins to run, with the translations of this generation of its address space. */
   entered?: (processor: number, translations: number) => void;
   left?: (processor: number) => void;
+  /** A thread begins or goes on. */
+  resumed?: (processor: number, stack: number) => void;
+  /** What a processor goes on with after a trap. */
+  recover?: () => number;
   /** How many exits of its own the guest still makes on each processor; NMIs end its runs besides. */
   exits?: number[];
 }
@@ -68,11 +77,18 @@ export class Processors {
   readonly #words: Uint32Array;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  #initialNmi: boolean[] = [];
   #initial: Uint8Array | undefined;
   #processors: Processor[] = [];
-  #threads = new Map<number, Call>();
+  /** Threads that are suspended, and the stacks of those that are not, by stack. */
+  readonly #threads = new Map<number, Call>();
+  readonly #inUse = new Set<number>();
   #schedule!: Schedule;
   #trace: number[] = [];
+  /** Whether a schedule is under way: before and after, the core is called as if it were alone. */
+  #running = false;
+  /** What the TSC says; it goes on with every look at it. */
+  time = 0;
   #steps = 0;
   /** Counts what may have changed shared memory: who spins sees nothing new before the next. */
   #changes = 0;
@@ -82,7 +98,7 @@ export class Processors {
   constructor() {
     const compiled = compileCore("interleavings", "test/interleavings/core/operations.ts");
     const module = new WebAssembly.Module(readFileSync(suspendable(compiled, [...POINTS, ...OWN_POINTS, ...SWITCHES])));
-    const instance = new WebAssembly.Instance(module, { metal: this.#metal(), operations: this.#own() });
+    const instance = new WebAssembly.Instance(module, { metal: this.#metal(), host: this.#own() });
     const exported = instance.exports as unknown as Suspensions & { memory: { buffer: ArrayBuffer } };
     this.#exports = exported;
     this.core = exported as unknown as Record<string, Operation>;
@@ -91,8 +107,9 @@ export class Processors {
     this.#view = new DataView(exported.memory.buffer);
   }
 
-  /** Ends preparation: every schedule begins with linear memory as it is now. `top` is the end of what is used. */
+  /** Ends preparation: every schedule begins with linear memory and NMIs as they are now. `top` is the end of what is used. */
   ready(top = 0x2_0000): void {
+    this.#initialNmi = [...this.nmi];
     this.#initial = this.#bytes.slice(MEMORY_BASE, top);
   }
 
@@ -103,29 +120,34 @@ export class Processors {
 
   /** Runs one program on each processor to its end; returns their results. */
   run(programs: readonly (() => number)[], schedule: Schedule, world: World): number[] {
+    this.#running = false;
     if (this.#initial) this.#bytes.set(this.#initial, MEMORY_BASE);
     this.world = world;
     this.#schedule = schedule;
     this.#processors = programs.map((program, i) => new Processor(this.#call(i, program)));
     this.#threads.clear();
+    this.#inUse.clear();
     this.#trace = [];
     this.#steps = 0;
     this.#changes = 0;
     this.#state = "running";
-    this.nmi.length = 0;
+    this.nmi.splice(0, Infinity, ...this.#initialNmi);
+    this.time = 0;
+    this.#running = true;
     for (let next = this.#choose(-1); next >= 0; next = this.#next) {
       this.current = next;
       this.#goOn(this.#processors[next]!);
     }
+    this.#running = false;
     return this.#processors.map(({ result }) => result);
   }
 
   #next = -1;
 
-  #call(slot: number, run: () => number): Call {
+  #call(slot: number, run: () => number, stack?: number): Call {
     const buffer = BUFFERS + slot * BUFFER_SIZE;
     emptyBuffer(this.#view, buffer, BUFFER_SIZE);
-    return new Call(buffer, run);
+    return new Call(buffer, run, stack);
   }
 
   #goOn(processor: Processor): void {
@@ -141,7 +163,8 @@ export class Processors {
       this.#state = "running";
       return;
     }
-    processor.calls.pop();
+    const ended = processor.calls.pop()!;
+    if (ended.stack !== undefined) this.#inUse.delete(ended.stack);
     if (processor.calls.length > 0) {
       this.#next = this.current;
       return;
@@ -154,7 +177,7 @@ export class Processors {
 
   /** The next processor; -1 if all have finished. */
   #choose(current: number): number {
-    const able: number[] = [];
+    let able: number[] = [];
     let unfinished = 0;
     for (let i = 0; i < this.#processors.length; i++) {
       const processor = this.#processors[i]!;
@@ -167,6 +190,9 @@ export class Processors {
       return -1;
     }
     if (++this.#steps > PATIENCE) throw new Violation("the processors come to no end");
+    const busy = able.filter((i) => !this.#processors[i]!.pausing);
+    if (busy.length > 0) able = busy;
+    else if (able.length > 1) able = able.filter((i) => i !== current);
     if (able.length === 1) return able[0]!;
     const chosen = this.#schedule.choose(able, current);
     this.#trace.push(chosen);
@@ -175,6 +201,7 @@ export class Processors {
 
   /** A point at which another processor may go on before `act` is done. */
   #point(act: () => number): number {
+    if (!this.#running) return act();
     if (this.#state === "returning") {
       this.#exports.asyncify_stop_rewind();
       this.#state = "running";
@@ -226,9 +253,13 @@ export class Processors {
         access("compare", pointer, (old) => (old === expected >>> 0 ? value : old)),
       pause: () => {
         const processor = this.#processors[this.current]!;
+        processor.pausing = true;
         this.#wait(
           () => this.#changes === processor.seen,
-          () => (processor.seen = this.#changes),
+          () => {
+            processor.pausing = false;
+            return (processor.seen = this.#changes);
+          },
         );
       },
       thisProcessor: () => this.current,
@@ -242,9 +273,50 @@ export class Processors {
       rdmsr: () => 0n, // no x2APIC mode
       wrmsr: () => undefined,
       tryWrmsr: () => 0,
+      readTsc: () => {
+        this.#changes++;
+        return BigInt(this.time++);
+      },
+      resumeThread: (stack: number, fresh: number) => this.#resume(stack, fresh !== 0),
+      suspendThread: () => this.#suspend(),
       physRead32: (address: bigint) => ((Number(address) & 0xfff) === 0x20 ? this.current << 24 : 0),
       physWrite32: (address: bigint, value: number) => this.#writeApic(Number(address), value),
     };
+  }
+
+  /** The processor leaves its program for a thread; when it is back, the call is made again. */
+  #resume(stack: number, fresh: boolean): void {
+    if (this.#state === "returning") {
+      this.#exports.asyncify_stop_rewind();
+      this.#state = "running";
+      return;
+    }
+    const kept = this.#threads.get(stack);
+    if (!fresh && !kept) throw new Violation(`stack ${stack} is gone on with, but not suspended`);
+    if (fresh && kept) throw new Violation(`stack ${stack} is given to two threads`);
+    if (this.#inUse.has(stack)) throw new Violation(`stack ${stack} is used twice at a time`);
+    this.#threads.delete(stack);
+    this.#inUse.add(stack);
+    this.world.resumed?.(this.current, stack);
+    const slot = this.#processors.length + stack;
+    const call = kept ?? this.#call(slot, () => this.core.thread!(stack), stack);
+    this.#leave();
+    this.#processors[this.current]!.calls.push(call);
+    this.#next = this.current;
+  }
+
+  #suspend(): void {
+    const { calls } = this.#processors[this.current]!;
+    if (this.#state === "returning") {
+      this.#exports.asyncify_stop_rewind();
+      this.#state = "running";
+      return;
+    }
+    this.#leave();
+    const call = calls.pop()!;
+    this.#threads.set(call.stack!, call);
+    this.#inUse.delete(call.stack!);
+    this.#next = this.current;
   }
 
   /** Local APICs: an interrupt command with delivery mode NMI. The processor's number is its APIC's. */
@@ -259,6 +331,13 @@ export class Processors {
   #own(): Record<string, unknown> {
     return {
       step: () => this.#point(() => 0),
+      trap: () => {
+        this.#leave();
+        const processor = this.#processors[this.current]!;
+        for (const { stack } of processor.calls) if (stack !== undefined) this.#inUse.delete(stack);
+        processor.calls.splice(0, Infinity, this.#call(this.current, this.world.recover!));
+        this.#next = this.current;
+      },
       note: (what: number, value: number) => this.world.note?.(this.current, what, value),
       runGuest: (translations: number) => {
         const processor = this.current;

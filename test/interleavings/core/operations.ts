@@ -1,31 +1,13 @@
-// The core's half of the interleaving tests: what the simulated processors call. `step` is a point like any access of
-// shared memory, at which another processor may go on.
+// The core's half of the interleaving tests: what the simulated processors call.
 import { DeliveryMode, sendInterprocessor } from "../../../src/interrupt/interprocessor";
 import { Signals } from "../../../src/interrupt/signals";
 import { atomicLoad32, atomicStore32, openInterruptWindow, pause } from "../../../src/metal";
 import { TicketLock } from "../../../src/threads/lock";
 import { processors } from "../../../src/vcpu/processors";
-import { Exception, Registers, Segment, Vcpu } from "../../../src/vcpu/vcpu";
-
-export declare function step(): void;
-/** Tells the test that something has happened, to the processor that this runs on. */
-export declare function note(what: u32, value: u32): void;
-/** The guest runs here with what it knows of its address space, until an NMI or any other exit. */
-export declare function runGuest(translations: u32): void;
-/** HLT: returns when an NMI waits. */
-export declare function waitForNmi(): void;
-
-/** What `note` tells; the same numbers in notes.ts. */
-const enum Note {
-  Enter,
-  Leave,
-  Reset,
-  Start,
-  Nmi,
-  Changed,
-  Begin,
-  End,
-}
+import { Registers } from "../../../src/vcpu/vcpu";
+import { Note, note, runGuest, step, waitForNmi, WINDOW_NMI } from "./host";
+import { TestVcpu } from "./vcpu";
+export * from "./threads";
 
 class BrokenLock {
   private taken: u32 = 0;
@@ -106,96 +88,11 @@ export function signalsLeft(): u32 {
   return load<u32>(changetype<usize>(signals));
 }
 
-/** A processor whose guest does nothing, with all of what goes between processors. */
-class TestVcpu extends Vcpu {
-  starts: u32 = 0;
-  nmis: u32 = 0;
-
-  cr0(): u64 {
-    return 0;
-  }
-  cr3(): u64 {
-    return 0;
-  }
-  cr4(): u64 {
-    return 0;
-  }
-  efer(): u64 {
-    return 0;
-  }
-  cpl(): u32 {
-    return 0;
-  }
-  codeBits(): u32 {
-    return 64;
-  }
-  segmentBase(_segment: Segment): u64 {
-    return 0;
-  }
-  segmentLimit(_segment: Segment): u32 {
-    return 0;
-  }
-  segmentSelector(_segment: Segment): u32 {
-    return 0;
-  }
-  segmentAttributes(_segment: Segment): u32 {
-    return 0;
-  }
-  restart(): void {
-    // nothing traps
-  }
-  returnSoon(_soon: bool): void {
-    // no threads run
-  }
-  scratch(): usize {
-    return 0;
-  }
-  setCr2(_value: u64): void {
-    // no instruction is carried out
-  }
-  raise(_exception: Exception): void {
-    // no instruction is carried out
-  }
-  raiseWithError(_exception: Exception, _error: u32): void {
-    // no instruction is carried out
-  }
-  injectInterrupt(_vector: u32): void {
-    // none comes
-  }
-  interceptInterrupts(): void {
-    // none comes
-  }
-  reset(): void {
-    note(Note.Reset, this.index);
-  }
-  startAt(vector: u32): void {
-    this.starts++;
-    note(Note.Start, vector);
-  }
-  forgetTranslations(): void {
-    this.translations = processors.currentGeneration();
-  }
-  /** The generation of the guest's address space whose translations it has. */
-  translations: u32 = 0;
-
-  enter(): bool {
-    const entered = this.enterGuest();
-    if (entered && this.pendingNmi) {
-      this.pendingNmi = false;
-      this.nmis++;
-      note(Note.Nmi, this.index);
-    }
-    return entered;
-  }
-}
-
 export function addProcessor(index: u32): void {
   const vcpu = new TestVcpu(changetype<Registers>(heap.alloc(offsetof<Registers>())), index);
   vcpu.apic.noteMode();
   processors.add(vcpu);
 }
-
-const WINDOW_NMI: u32 = 1 << 9;
 
 /** What metal/svm.h does: the guest's run, the exit, and waiting, until so many starts and NMIs have come. */
 export function runProcessor(starts: u32, nmis: u32): void {
