@@ -7,6 +7,8 @@ import { Processors, Violation, type World } from "./processors.ts";
 
 const Work = { Turns: 0, Items: 1, Times: 2, Trap: 3 } as const;
 const ANYWHERE = -1;
+/** STACKS of src/threads/scheduler.ts. */
+const STACKS = 16;
 
 interface Worker {
   readonly work: number;
@@ -52,7 +54,7 @@ function lives(
       finish: (results) => {
         others.finish?.(results);
         if (rounds.join() !== expected.join()) throw new Violation(`rounds ${rounds.join()}, not ${expected.join()}`);
-        if (processors.core.stacksInUse!() > 0) throw new Violation("a stack is not freed");
+        if (processors.core.takeFreeStacks!() !== STACKS) throw new Violation("a stack is not freed");
       },
     };
   };
@@ -117,7 +119,7 @@ describe("a stack", () => {
         finish: (results) => {
           const started = results.reduce((sum, n) => sum + n, 0);
           if (started !== finished || started === 0) throw new Violation(`${started} starts, ${finished} ends`);
-          if (core.stacksInUse!() > 0) throw new Violation("a stack is not freed");
+          if (core.takeFreeStacks!() !== STACKS) throw new Violation("a stack is not freed");
         },
       };
     };

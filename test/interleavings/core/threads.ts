@@ -2,7 +2,7 @@
 import { atomicAdd32, atomicCompareExchange32, atomicLoad32, openInterruptWindow, pause } from "../../../src/metal";
 import { TicketLock } from "../../../src/threads/lock";
 import { STACKS, scheduler } from "../../../src/threads/scheduler";
-import { NO_STACK, Thread, ThreadState } from "../../../src/threads/thread";
+import { ANYWHERE, Thread, ThreadState } from "../../../src/threads/thread";
 import { processors } from "../../../src/vcpu/processors";
 import { Note, note, runGuest, step, trap, WINDOW_NMI } from "./host";
 import { TestVcpu } from "./vcpu";
@@ -137,13 +137,14 @@ export function runGuestUntilEnd(): void {
 export function isReady(number: u32): bool {
   return worker(number).state == ThreadState.Ready;
 }
-export function stacksInUse(): u32 {
-  let used: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) if (worker(i).stack != NO_STACK) used++;
-  return used;
-}
-export function stackCount(): u32 {
-  return STACKS;
+const spare: StaticArray<Worker | null> = new StaticArray<Worker | null>(STACKS);
+for (let i: u32 = 0; i < STACKS; i++) unchecked((spare[i] = new Worker(0, Work.Turns, 0, ANYWHERE)));
+
+/** How many stacks nobody has, found by starting threads until none is left. */
+export function takeFreeStacks(): u32 {
+  let taken: u32 = 0;
+  while (taken < STACKS && scheduler.start(changetype<Worker>(changetype<usize>(unchecked(spare[taken]))))) taken++;
+  return taken;
 }
 export function deaths(): u32 {
   return scheduler.died;
