@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { SheerStart } from "../guest/startup.ts";
+import type { PcOptions } from "../qemu/arguments.ts";
 import type { Machine } from "../qemu/machine.ts";
 import { withTemporaryFolder } from "../temporary.ts";
 import { bootDebian, bootSeconds, type Bench } from "./boots.ts";
@@ -33,7 +34,11 @@ const instructionShift = 0;
  * The exits from the UEFI shell to Linux with DHCP and ping done, by reason, counted from outside the hypervisor: the
  * emulator itself writes a line for each.
  */
-export async function countExits(bench: Bench, sheer: SheerStart, cpus = 1): Promise<Record<string, number>> {
+export async function countExits(
+  bench: Bench,
+  sheer: SheerStart,
+  pc: PcOptions = { instructionShift },
+): Promise<Record<string, number>> {
   return withTemporaryFolder("exits", async (folder) => {
     const exitTrace = join(folder, "exits");
     let sizeAtPing = Promise.resolve(0);
@@ -42,7 +47,7 @@ export async function countExits(bench: Bench, sheer: SheerStart, cpus = 1): Pro
       // A guest that does not come so far is reported by what follows.
       sizeAtPing.catch(() => undefined);
     };
-    await bootDebian(bench, sheer, { pc: { exitTrace, instructionShift, cpus }, watch });
+    await bootDebian(bench, sheer, { pc: { ...pc, exitTrace }, watch });
     const trace = await readFile(exitTrace);
     return countByReason(trace.subarray(0, await sizeAtPing).toString("latin1"));
   });
