@@ -284,6 +284,12 @@ export class Processors {
     };
   }
 
+  /** Has the core know so many processors; each is added by itself, as at boot. */
+  add(count: number): void {
+    for (this.current = 0; this.current < count; this.current++) this.core.addProcessor!(this.current);
+    this.current = 0;
+  }
+
   /** The processor leaves its program for a thread; when it is back, the call is made again. */
   #resume(stack: number, fresh: boolean): void {
     if (this.#state === "returning") {

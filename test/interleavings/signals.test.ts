@@ -11,10 +11,7 @@ const Answer = { None: 0, Wait: 1, Reset: 2, Nmi: 3, Start: 4 } as const;
 const PROCESSORS = 3;
 const processors = new Processors();
 const { core } = processors;
-for (let i = 0; i < PROCESSORS; i++) {
-  processors.current = i;
-  core.addProcessor!(i);
-}
+processors.add(PROCESSORS);
 processors.ready();
 const explorer = new Explorer(processors);
 

@@ -21,7 +21,7 @@ interface Worker {
 function explorerWith(workers: readonly Worker[], { oneProcessor = false, started = true } = {}): Explorer {
   const processors = new Processors();
   const { core } = processors;
-  for (let i = 0; i < 3; i++) core.addProcessor!(i);
+  processors.add(3);
   for (const { work, rounds, processor } of workers) core.addWorker!(work, rounds, processor ?? ANYWHERE);
   core.useOneProcessor!(Number(oneProcessor));
   if (started) workers.forEach((_, i) => core.startWorker!(i));
