@@ -6,7 +6,8 @@ import type { Msrs } from "../msrs.ts";
 import type { PortSpace } from "../ports.ts";
 import { Code } from "./code.ts";
 import { Apic } from "../apic.ts";
-import { Gpr, GuestException, Shutdown, type SvmProcessor } from "./processor.ts";
+import { GuestException, Shutdown, type SvmProcessor, WaitsForStartup } from "./processor.ts";
+import { Gpr } from "./state.ts";
 import { Control, EventType, Exit, Misc1, type VmcbEvent } from "./vmcb.ts";
 
 /** Exits from one instruction before it counts as stuck. */
@@ -126,7 +127,7 @@ export class Execution {
   #execute(bytes: readonly number[], attempt: (next: bigint) => boolean): void {
     const { processor } = this;
     processor.settle();
-    if (processor.waiting) throw new Error("an instruction on a processor that waits for a start-up interrupt");
+    if (processor.waiting) throw new WaitsForStartup();
     processor.rip = BigInt(this.code);
     const { restarts } = processor;
     for (let tries = 0; tries < PATIENCE; tries++) {

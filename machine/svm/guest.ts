@@ -3,7 +3,7 @@
 import { low32, truncate, type Width } from "../bits.ts";
 import { type AccessWidth, Code } from "./code.ts";
 import { ioExits } from "./permissions.ts";
-import { Gpr } from "./processor.ts";
+import { Gpr } from "./state.ts";
 import { ProcessorInstructions } from "./registers.ts";
 import { Control, Exit, Misc1 } from "./vmcb.ts";
 

@@ -2,17 +2,16 @@
 import type { LocalApic } from "../apic.ts";
 import type { PhysicalMemory } from "../memory.ts";
 import { type CoreExports, trapKind } from "./core.ts";
+import { ProcessorState } from "./state.ts";
 import { GuestPageFault, type Translation, Translator } from "./translation.ts";
 import { Control, encodeEvent, EVENT_VALID, EventType, Exit, parseEvent, Save, Vmcb, type VmcbEvent } from "./vmcb.ts";
 
 /** Offsets in the GuestRun block. */
 const GUEST_VMCB = 0x90;
 
-const RFLAGS_IF = 1n << 9n;
 const V_IRQ = 1n << 8n;
 const V_IGNORE_TPR = 1n << 20n;
 const V_INTR_MASKING = 1n << 24n;
-const SHADOW = 1n;
 /** Instruction bytes that the VMCB has room for. */
 const FETCHED = 15;
 /** Where the guest's handlers of interrupts begin, and their IRET is. */
@@ -20,8 +19,6 @@ const HANDLER = 0x9000n;
 const HANDLER_END = 0x9ff0n;
 /** Exits without the guest making progress before a test is told that it never will. */
 const PATIENCE = 64;
-
-export const Gpr = { Rax: 0, Rcx: 1, Rdx: 2, Rbx: 3, Rsp: 4, Rbp: 5, Rsi: 6, Rdi: 7, R8: 8, R15: 15 } as const;
 
 /** An exception that the guest's instruction met. */
 export class GuestException extends Error {
@@ -40,6 +37,9 @@ export class GuestException extends Error {
 /** The processor was shut down by a triple fault that nobody intercepted. */
 export class Shutdown extends Error {}
 
+/** An instruction cannot be executed: the processor waits for a start-up interrupt. */
+export class WaitsForStartup extends Error {}
+
 export interface ExitDetails {
   readonly info1?: bigint | number;
   readonly info2?: bigint | number;
@@ -55,8 +55,7 @@ export interface ProcessorOptions {
   readonly forbidTraps: boolean;
 }
 
-export class SvmProcessor {
-  readonly vmcb: Vmcb;
+export class SvmProcessor extends ProcessorState {
   readonly translator: Translator;
   /** Exits so far, by exit code; VMEXIT_INVALID under -1. */
   readonly exits = new Map<number, number>();
@@ -68,11 +67,12 @@ export class SvmProcessor {
   readonly traps: Error[] = [];
   /** Called after each exit that the core has answered. */
   onExit: (code: number) => void = () => undefined;
+  /** Called when the guest is about to begin where INIT or a start-up interrupt sent it. */
+  onRestart: () => void = () => undefined;
   readonly run: number;
   readonly memory: PhysicalMemory;
   readonly apic: LocalApic;
   readonly #core: CoreExports;
-  readonly #registers: DataView;
   readonly #options: ProcessorOptions;
   /** An NMI that was not injected is being handled: it holds the next back, until IRET (APM 2, 8.2.3). */
   #nmiBlocked = false;
@@ -84,53 +84,15 @@ export class SvmProcessor {
   readonly #begun: VmcbEvent[] = [];
 
   constructor(core: CoreExports, run: number, memory: PhysicalMemory, apic: LocalApic, options: ProcessorOptions) {
+    const registers = new DataView(core.memory.buffer, run);
+    super(new Vmcb(memory, Number(registers.getBigUint64(GUEST_VMCB, true))), registers);
     this.#core = core;
     this.run = run;
     this.memory = memory;
     this.apic = apic;
     this.#options = options;
-    this.#registers = new DataView(core.memory.buffer, run);
-    this.vmcb = new Vmcb(memory, Number(this.#registers.getBigUint64(GUEST_VMCB, true)));
     this.translator = new Translator(memory, this.vmcb);
     this.#enter();
-  }
-
-  /** A general register as the running guest has it. */
-  gpr(index: number): bigint {
-    if (index === Gpr.Rax) return this.vmcb.get(Save.Rax);
-    return index === Gpr.Rsp ? this.vmcb.get(Save.Rsp) : this.#registers.getBigUint64(8 * index, true);
-  }
-  setGpr(index: number, value: bigint): void {
-    if (index === Gpr.Rax) this.vmcb.set(Save.Rax, value);
-    else if (index === Gpr.Rsp) this.vmcb.set(Save.Rsp, value);
-    else this.#registers.setBigUint64(8 * index, value, true);
-  }
-  get rip(): bigint {
-    return this.vmcb.get(Save.Rip);
-  }
-  set rip(value: bigint) {
-    this.vmcb.set(Save.Rip, value);
-  }
-  get rflags(): bigint {
-    return this.vmcb.get(Save.Rflags);
-  }
-  set rflags(value: bigint) {
-    this.vmcb.set(Save.Rflags, value);
-  }
-  get interruptsEnabled(): boolean {
-    return (this.rflags & RFLAGS_IF) !== 0n;
-  }
-  /** STI or CLI without the shadow. */
-  set interruptsEnabled(enabled: boolean) {
-    this.rflags = enabled ? this.rflags | RFLAGS_IF : this.rflags & ~RFLAGS_IF;
-  }
-  /** The next instruction is in the shadow of STI or MOV SS. */
-  get shadow(): boolean {
-    return (this.vmcb.get(Control.InterruptShadow) & SHADOW) !== 0n;
-  }
-  set shadow(on: boolean) {
-    const rest = this.vmcb.get(Control.InterruptShadow) & ~SHADOW;
-    this.vmcb.set(Control.InterruptShadow, on ? rest | SHADOW : rest);
   }
 
   /** A #VMEXIT, its answer by the core, and the VMRUN after it. */
@@ -245,6 +207,7 @@ export class SvmProcessor {
     if (this.waiting === waited && this.vmcb.get16(Save.Cs) === selector) return;
     this.restarts++;
     this.#begun.length = 0;
+    if (!this.waiting) this.onRestart();
   }
 
   /** VMRUN: its checks, which end in another exit if one fails. */

@@ -5,7 +5,8 @@ import { GeneralProtection, Msr } from "../msrs.ts";
 import { Code, PLAIN, type PlainInstruction } from "./code.ts";
 import { Execution } from "./execution.ts";
 import { msrExits } from "./permissions.ts";
-import { Gpr, GuestException } from "./processor.ts";
+import { GuestException } from "./processor.ts";
+import { Gpr } from "./state.ts";
 import { Control, Exit, Misc1, Save } from "./vmcb.ts";
 
 const GENERAL_PROTECTION = 13;

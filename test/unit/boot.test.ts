@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { scanBus } from "../../machine/driver/pci.ts";
 import { VirtioNetDriver } from "../../machine/driver/virtio-net.ts";
 import { Machine, type MachineOptions } from "../../machine/machine.ts";
-import { Gpr } from "../../machine/svm/processor.ts";
+import { Gpr } from "../../machine/svm/state.ts";
 import { Exit, Save } from "../../machine/svm/vmcb.ts";
 
 const ERROR = 1n << 63n;

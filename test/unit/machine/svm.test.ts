@@ -2,7 +2,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { Machine } from "../../../machine/machine.ts";
 import type { CoreExports } from "../../../machine/svm/core.ts";
 import { Guest } from "../../../machine/svm/guest.ts";
-import { Gpr, Shutdown, SvmProcessor } from "../../../machine/svm/processor.ts";
+import { Shutdown, SvmProcessor } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Control, Exit, Save } from "../../../machine/svm/vmcb.ts";
 
 const LINEAR = 0x200_0000;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { ProcessorOptions } from "../../../machine/processor.ts";
 import { Msr } from "../../../machine/msrs.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Save } from "../../../machine/svm/vmcb.ts";
 import { boot } from "../vcpu/setup.ts";
 

@@ -5,7 +5,7 @@ import { Apic, APIC_BASE, Delivery } from "../../../machine/apic.ts";
 import type { Machine } from "../../../machine/machine.ts";
 import { Msr } from "../../../machine/msrs.ts";
 import type { Guest } from "../../../machine/svm/guest.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Control, Save } from "../../../machine/svm/vmcb.ts";
 import { boot } from "../vcpu/setup.ts";
 import { Command, send, settle } from "./setup.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { CpuidResult } from "../../../machine/cpuid.ts";
 import { Machine } from "../../../machine/machine.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { boot, LOG } from "./setup.ts";
 
 const HYPERVISOR = 1 << 31;

@@ -1,7 +1,7 @@
 // The calls that the guest may make of Sheer.
 import { describe, expect, test } from "vitest";
 import { Msr } from "../../../machine/msrs.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Exit, Save } from "../../../machine/svm/vmcb.ts";
 import { boot, EXCEPTION, readCounters, text } from "./setup.ts";
 

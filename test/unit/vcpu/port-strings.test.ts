@@ -2,7 +2,7 @@
 // segment nor the address size.
 import { expect, test } from "vitest";
 import { Machine } from "../../../machine/machine.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 
 const CONFIG_ADDRESS = 0xcf8;
 const CONFIG_DATA = 0xcfc;
