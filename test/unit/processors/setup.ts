@@ -62,13 +62,17 @@ const LONG_MODE = [Save.Es, Save.Cs, Save.Ss, Save.Ds, Save.Efer, Save.Cr4, Save
 
 /** A processor that was started in real mode goes over to the boot processor's 64-bit mode. */
 export function enterLongMode(machine: Machine, guest: Guest): void {
-  const from = machine.guest.processor.vmcb;
-  const { vmcb } = guest.processor;
-  for (const at of LONG_MODE) {
-    vmcb.set(at, from.get(at));
-    if (at <= Save.Ds) vmcb.set(at + 8, from.get(at + 8));
-  }
-  guest.processor.rip = BigInt(guest.code);
+  longModeOf(machine.guest)(guest);
+}
+
+/** What takes a processor over to the mode in which this one is now. */
+export function longModeOf(from: Guest): (guest: Guest) => void {
+  const offsets = LONG_MODE.flatMap((at) => (at <= Save.Ds ? [at, at + 8] : [at]));
+  const values = offsets.map((at) => from.processor.vmcb.get(at));
+  return ({ processor, code }) => {
+    offsets.forEach((at, i) => processor.vmcb.set(at, values[i]!));
+    processor.rip = BigInt(code);
+  };
 }
 
 /** Where a processor is after INIT and start-up interrupts. */
