@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { Apic, APIC_BASE } from "../../../machine/apic.ts";
 import type { Machine } from "../../../machine/machine.ts";
-import { Gpr } from "../../../machine/svm/processor.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Exit, Save } from "../../../machine/svm/vmcb.ts";
 import { boot } from "./setup.ts";
 
