@@ -34,9 +34,9 @@ function countsAt(step: string, console: string): Record<string, [number, number
 }
 
 test("the network card's interrupts come to the processor that the guest sends them to", async () => {
-  const server = new TransferServer(16 * mebibyte);
+  const server = new TransferServer(8 * mebibyte);
   await server.listen();
-  const upload = 8 * mebibyte;
+  const upload = 4 * mebibyte;
   const linux = await debian(steps, `sheer.server=${server.addressInGuest} sheer.upload=${upload}`);
   const machine = await boot(sheer(), linux, { cpus: 2 });
   expect(await machine.waitForEnd(240).finally(() => server.close())).toBe(0);

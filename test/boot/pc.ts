@@ -34,8 +34,8 @@ export async function bootFrom(medium: Medium, pc: PcOptions = {}): Promise<Mach
 }
 
 /** The verdicts that a program gave, by name, from its lines `@@ NAME VERDICT`. */
-export function verdicts(machine: Machine): Record<string, string> {
+export function verdicts(console: string): Record<string, string> {
   return Object.fromEntries(
-    [...machine.console.text.matchAll(/^@@ (.+) (ok|wrong)\r?$/gm)].map(([, name, verdict]) => [name!, verdict!]),
+    [...console.matchAll(/^@@ (.+) (ok|wrong)\r?$/gm)].map(([, name, verdict]) => [name!, verdict!]),
   );
 }

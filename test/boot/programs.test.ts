@@ -16,7 +16,7 @@ test("the gate to the firmware keeps the stack aligned and passes 0 to 7 argumen
   const machine = await bootFrom(medium);
   // Once on the bare machine and, after a program that came back, once on Sheer.
   await machine.waitFor(machine.console, /@@ done[^]*@@ done/, seconds);
-  expect(verdicts(machine)).toEqual(
+  expect(verdicts(machine.console.text)).toEqual(
     Object.fromEntries(Array.from({ length: 8 }, (_, count) => [`gate ${count}`, "ok"])),
   );
   expect(machine.console.text.match(/@@ gate \d ok/g)).toHaveLength(16);
@@ -27,7 +27,7 @@ test("the guest learns nothing from Sheer's block, changes nothing in it, and ha
   const program = await buildProgramOf("guest/programs/isolation.ts");
   const machine = await boot(sheer(), { kind: "efi", program, arguments: "" });
   await machine.waitFor(machine.console, /^@@ isolation-done \d+\n/m, seconds);
-  const found = verdicts(machine);
+  const found = verdicts(machine.console.text);
   expect(Object.keys(found).length).toBe(12);
   expect(Object.entries(found).filter(([, verdict]) => verdict !== "ok")).toEqual([]);
   await machine.waitFor(machine.log, /the guest goes on/, seconds);
