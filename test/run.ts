@@ -20,6 +20,7 @@ interface Check {
 
 const checks: Check[] = [
   { name: "build", command: ["tsx", "cli/main.ts", "build"], countsItself: false },
+  { name: "cores for the tests", command: ["tsx", "test/prepare.ts"], countsItself: false },
   { name: "format", command: ["prettier", "--check", "--log-level", "warn", "."], countsItself: false },
   { name: "lint", command: ["eslint", "."], countsItself: false },
   { name: "types of the core", command: ["tsc", "--project", "tsconfig.core.json"], countsItself: false },

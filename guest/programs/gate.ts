@@ -5,7 +5,7 @@ import { firmwareCall, physOf } from "../../src/metal";
 import { takePages } from "../../src/memory/frames";
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
-export { exit, processor, thread, trap, wake } from "./no-guest";
+export * from "./no-guest";
 
 const MAXIMUM_ARGUMENTS: u32 = 7;
 const RESULT: u64 = 0x1234_5678;

@@ -4,7 +4,7 @@ import { BootInfo } from "../../src/boot/info";
 import { cpuid, firmwareCall, physOf, physRead64, physWrite64, rdmsr, tryRdmsr, tryWrmsr } from "../../src/metal";
 import { takePages } from "../../src/memory/frames";
 import { write, writeNumber } from "./console";
-export { exit, processor, thread, trap, wake } from "./no-guest";
+export * from "./no-guest";
 
 /** EFI_SYSTEM_TABLE.BootServices and EFI_BOOT_SERVICES.GetMemoryMap (UEFI 2.10, 4.3 and 4.4). */
 const BOOT_SERVICES: u64 = 96;

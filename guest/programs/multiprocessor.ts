@@ -9,7 +9,7 @@ import { APIC_BASE_ENABLED, APIC_BASE_X2APIC, MSR_APIC_BASE } from "../../src/in
 import { cpuid, physOf, rdmsr, wrmsr } from "../../src/metal";
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
-export { exit, processor, trap, wake } from "./no-guest";
+export * from "./no-guest";
 
 const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
 /** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
