@@ -1,6 +1,6 @@
 // A simulated PC: gives the imports of src/metal.ts a body, so that core.wasm boots and is driven in Node.
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { APIC_BASE, type LocalApic } from "./apic.ts";
 import { Clock } from "./clock.ts";
@@ -71,12 +71,15 @@ function suspending(path: string | URL): string {
   return suspendable(path instanceof URL ? fileURLToPath(path) : path, SUSPENDING_IMPORTS);
 }
 
-/** Compiling takes longer than booting, so each core is compiled once. */
+/** Compiling takes longer than booting, and reading a part of it, so each core is read and compiled once. */
 function compile(path: string | URL): { readonly module: WebAssembly.Module; readonly hash: string } {
-  const bytes = readFileSync(path);
-  const hash = createHash("sha256").update(bytes).digest("hex");
-  const known = compiled.get(hash) ?? { module: new WebAssembly.Module(readFileSync(suspending(path))), hash };
-  compiled.set(hash, known);
+  const version = `${String(path)} ${statSync(path).mtimeMs}`;
+  let known = compiled.get(version);
+  if (!known) {
+    const hash = createHash("sha256").update(readFileSync(path)).digest("hex");
+    known = { module: new WebAssembly.Module(readFileSync(suspending(path))), hash };
+    compiled.set(version, known);
+  }
   return known;
 }
 
