@@ -6,7 +6,7 @@ import { makeRow, makeScalingRow, type Limit, type Row } from "./row.ts";
 const limits: Record<string, Limit> = {
   cpuid: { atMost: 150 },
   "in-cf8": { atMost: 250 },
-  "in-cfc": { atMost: 260 },
+  "in-cfc": { atMost: 300 },
   "cr0-wp": { atMost: 60 },
   "apic-read": { atMost: 250 },
   "apic-write": { atMost: 250 },

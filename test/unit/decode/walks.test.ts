@@ -88,7 +88,7 @@ describe.each(Object.keys(MODES))("%s paging", (mode) => {
     const some = (value: bigint) => (random() & 1 ? value : 0n);
     const outcomes = new Set<string>();
     const wrong: string[] = [];
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 12; round++) {
       randomTables(random, entryBytes);
       if (mode === "PAE" && round % 8) {
         // Page-directory-pointer entries have no rights: what randomTables gives them is reserved.

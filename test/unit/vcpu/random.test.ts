@@ -12,7 +12,7 @@ import { Exit, Save } from "../../../machine/svm/vmcb.ts";
 import { random } from "../net/setup.ts";
 import { readCounters } from "./setup.ts";
 
-const ACTIONS = 6_000;
+const ACTIONS = 4_000;
 const CARD = 2 << 3;
 const CARD_MEMORY = 0xc000_0000;
 const CARD_PORTS = 0x6000;
