@@ -3,7 +3,8 @@
 // by its local APIC's number, and then `@@ together APIC ok`. Where the processor has x2APIC mode, all are then put into it,
 // and both are done again, as `@@ x2apic-alone` and `@@ x2apic-together`: the firmware now sends INIT and start-up
 // interrupts by an MSR. At the end `@@ multiprocessor-done` and the number of processors that the firmware has.
-import { firmware, guid } from "../../src/boot/firmware";
+import { firmware } from "../../src/boot/firmware";
+import { MpServices, mpServices, numberOfProcessors } from "../../src/boot/mp-services";
 import { takePages } from "../../src/memory/frames";
 import { APIC_BASE_ENABLED, APIC_BASE_X2APIC, MSR_APIC_BASE } from "../../src/interrupt/apic";
 import { cpuid, physOf, rdmsr, wrmsr } from "../../src/metal";
@@ -11,13 +12,6 @@ import { Code } from "./code";
 import { write, writeNumber } from "./console";
 export * from "./no-guest";
 
-const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
-/** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
-const enum MpServices {
-  GetNumberOfProcessors = 0,
-  StartupAllAps = 16,
-  StartupThisAp = 24,
-}
 const MSR_X2APIC_ID: u32 = 0x802;
 const X2APIC_FEATURE: u32 = 1 << 21;
 const PATIENCE: u64 = 10_000_000; // microseconds
@@ -97,12 +91,6 @@ function tell(kind: string, answers: Answers): void {
   answers.forget();
 }
 
-function numberOfProcessors(services: u64): u64 {
-  const numbers = takePages(1);
-  firmware.call(services, MpServices.GetNumberOfProcessors, services, physOf(numbers), physOf(numbers + 8));
-  return load<u64>(numbers);
-}
-
 /** Has the firmware run `code` on each of its other processors, one after the other. */
 function runOnEach(services: u64, count: u64, code: u64, answers: Answers): void {
   // The firmware answers for the boot processor's own number with an error.
@@ -132,8 +120,8 @@ function observeInX2apicMode(services: u64, count: u64, answers: Answers): void 
 }
 
 export function boot(_info: usize): u64 {
-  const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
-  const count = services ? numberOfProcessors(services) : 1;
+  const services = mpServices();
+  const count = services ? numberOfProcessors(services, takePages(1)) : 1;
   const answers = new Answers();
   if (services) {
     const code = observer(Mode.Xapic);

@@ -2,7 +2,8 @@
 // clock counts the instructions of all processors together. Each executes a fixed number of CPUIDs; the line on the first
 // UART is `@@ bench NAME NUMBER`: instructions of all together, divided by the number of CPUIDs.
 import { BootInfo } from "../../src/boot/info";
-import { firmware, guid } from "../../src/boot/firmware";
+import { firmware } from "../../src/boot/firmware";
+import { MpServices, mpServices, numberOfProcessors } from "../../src/boot/mp-services";
 import { takePages } from "../../src/memory/frames";
 import { physOf, physRead64 } from "../../src/metal";
 import { Code } from "./code";
@@ -11,12 +12,6 @@ export * from "./no-guest";
 
 const TURNS: u32 = 1000;
 
-const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
-/** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
-const enum MpServices {
-  GetNumberOfProcessors = 0,
-  StartupAllAps = 16,
-}
 /** Offsets of EFI_SYSTEM_TABLE and EFI_BOOT_SERVICES (UEFI 2.10, 4.3 and 4.4). */
 const BOOT_SERVICES: u64 = 96;
 const CREATE_EVENT: u64 = 80;
@@ -58,9 +53,8 @@ export function boot(at: usize): u64 {
   const scratch = takePages(1);
   const meeting = changetype<Meeting>(takePages(1));
   const code = loopFor(physOf(changetype<usize>(meeting)) as u32);
-  const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
-  firmware.call(services, MpServices.GetNumberOfProcessors, services, physOf(scratch), physOf(scratch) + 8);
-  const count = load<u32>(scratch);
+  const services = mpServices();
+  const count = numberOfProcessors(services, scratch);
   meeting.processors = count;
   if (count > 1) startOthers(changetype<BootInfo>(at), services, code.address(), scratch);
   const cost = code.call();

@@ -6,15 +6,9 @@ import { interceptNmis, prepareSvm, startSvm } from "../vcpu/svm/start";
 import { SvmVcpu } from "../vcpu/svm/vcpu";
 import { MAXIMUM_PROCESSORS } from "../vcpu/limits";
 import { ProcessorStart, processors } from "../vcpu/processors";
-import { firmware, guid, Status } from "./firmware";
+import { firmware, Status } from "./firmware";
+import { MpServices, mpServices, numberOfProcessors } from "./mp-services";
 
-const MP_SERVICES_PROTOCOL = guid(0x3fdda605, 0xa76e, 0x4f46, 0xad29_12f4_531b_3d08);
-/** Members of EFI_MP_SERVICES_PROTOCOL (PI 1.8, volume 2, 13.4). */
-const enum MpServices {
-  GetNumberOfProcessors = 0,
-  GetProcessorInfo = 8,
-  StartupThisAp = 24,
-}
 /** StatusFlag of EFI_PROCESSOR_INFORMATION, behind the processor's id. */
 const STATUS_FLAG: usize = 8;
 const BOOT_PROCESSOR: u32 = 1 << 0;
@@ -53,12 +47,11 @@ const handover = new Handover();
  * on to work. Called on the boot processor, before the guest runs there.
  */
 export function startProcessors(bootProcessor: SvmVcpu): void {
-  const services = firmware.anyProtocol(MP_SERVICES_PROTOCOL);
+  const services = mpServices();
   if (!services) return;
   const result = takePages(1);
   const at = physOf(result);
-  firmware.call(services, MpServices.GetNumberOfProcessors, services, at, at + 8);
-  const count = load<u32>(result);
+  const count = numberOfProcessors(services, result);
   let index: u32 = 1;
   for (let number: u32 = 0; number < count; number++) {
     firmware.call(services, MpServices.GetProcessorInfo, services, number, at);

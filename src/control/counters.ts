@@ -56,20 +56,22 @@ class Counters {
     return sum;
   }
   get blockWrites(): u64 {
-    let sum: u64 = 0;
-    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.blockWrites;
-    return sum;
+    return total(offsetof<ProcessorCounters>("blockWrites"));
   }
   get unknownInstructions(): u64 {
-    let sum: u64 = 0;
-    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.unknownInstructions;
-    return sum;
+    return total(offsetof<ProcessorCounters>("unknownInstructions"));
   }
   get traps(): u64 {
-    let sum: u64 = 0;
-    for (let i: u32 = 0; i < processors.count; i++) sum += processors.at(i).counters.traps;
-    return sum;
+    return total(offsetof<ProcessorCounters>("traps"));
   }
+}
+
+/** The sum of the field of ProcessorCounters at `offset`. */
+function total(offset: usize): u64 {
+  let sum: u64 = 0;
+  for (let i: u32 = 0; i < processors.count; i++)
+    sum += load<u64>(changetype<usize>(processors.at(i).counters) + offset);
+  return sum;
 }
 
 export const counters = new Counters();

@@ -35,13 +35,7 @@ export class PrivateVectors {
     this.newest = (this.newest + 1) % CLAIMS;
     unchecked((this.claims[this.newest] = vector));
     unchecked((this.claimers[this.newest] = handler));
-    let missing = false;
-    for (let i: u32 = 0; i < processors.count; i++) {
-      if (processors.at(i).takesPrivateVectors) continue;
-      processors.at(i).takesPrivateVectors = true;
-      missing = true;
-    }
-    if (missing) processors.synchronise();
+    interceptOn(processors.count);
   }
 
   /** The device that has claimed one of the guest's vectors. */
@@ -62,14 +56,12 @@ export class PrivateVectors {
   }
 
   /**
-   * To be called before a device may send a private vector to the boot processor. Until the first, interrupts go to the guest without an
-   * exit; from then on each costs one for good, since a vector that is still on its way must never reach the guest.
+   * To be called before a device may send a private vector to the boot processor. Until the first, interrupts go to the
+   * guest without an exit; from then on each costs one for good, since a vector that is still on its way must never
+   * reach the guest.
    */
   expect(): void {
-    const vcpu = processors.at(0);
-    if (vcpu.takesPrivateVectors) return;
-    vcpu.takesPrivateVectors = true;
-    processors.synchronise();
+    interceptOn(1);
   }
 
   /** A free vector for `handler`, or 0 if all 16 are taken. */
@@ -86,6 +78,16 @@ export class PrivateVectors {
     const index = vector - FIRST_PRIVATE_VECTOR;
     return index < COUNT ? unchecked(this.handlers[index]) : null;
   }
+}
+
+/** Has external interrupts end the guest's run on the first `count` processors, the boot processor being the first. */
+function interceptOn(count: u32): void {
+  let missing = false;
+  for (let i: u32 = 0; i < count; i++) {
+    const vcpu = processors.at(i);
+    if (!vcpu.takesPrivateVectors) missing = vcpu.takesPrivateVectors = true;
+  }
+  if (missing) processors.synchronise();
 }
 
 export const privateVectors = new PrivateVectors();
