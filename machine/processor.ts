@@ -11,6 +11,8 @@ export interface ProcessorOptions {
   readonly apicId?: number;
   /** The firmware has turned it off. */
   readonly disabled?: boolean;
+  /** It has failed the firmware's test of it, which turns it off. */
+  readonly faulty?: boolean;
   /** How it answers when the firmware sends it somewhere: at once, after the firmware has given up, or not at all. */
   readonly answers?: "late" | "never";
   /** The firmware has disabled AMD-V on it. */

@@ -29,16 +29,19 @@ export class MpServices {
   readonly #dispatch: Dispatch;
   /** Those that have not come back. */
   readonly #away = new Set<number>();
+  readonly #disabled = new Set<number>();
 
   constructor(builder: TableBuilder, clock: Clock, processors: readonly MpProcessor[], dispatch: Dispatch) {
     this.#builder = builder;
     this.#clock = clock;
     this.#processors = processors;
     this.#dispatch = dispatch;
+    processors.forEach(({ options }, number) => options.disabled && this.#disabled.add(number));
     const bodies: Partial<Record<(typeof MP_SERVICES)[number], [number, Body]>> = {
       GetNumberOfProcessors: [3, ([, all, enabled]) => this.#getNumber(Number(all), Number(enabled))],
       GetProcessorInfo: [3, ([, number, info]) => this.#getInfo(Number(number), Number(info))],
       StartupThisAP: [7, (args) => this.#startup(args)],
+      EnableDisableAP: [4, ([, number, enable]) => this.#enable(Number(number), enable !== 0n)],
       WhoAmI: [2, ([, result]) => this.#whoAmI(Number(result))],
     };
     const functions = MP_SERVICES.map((name) => {
@@ -52,7 +55,7 @@ export class MpServices {
     if (!all || !enabled) return EfiStatus.InvalidParameter;
     const { memory } = this.#builder;
     memory.write64(all, BigInt(this.#processors.length));
-    memory.write64(enabled, BigInt(this.#processors.filter(({ options }) => !options.disabled).length));
+    memory.write64(enabled, BigInt(this.#processors.length - this.#disabled.size));
     return EfiStatus.Success;
   }
 
@@ -64,7 +67,8 @@ export class MpServices {
     const { memory } = this.#builder;
     const place = number ? 0 : Flag.BootProcessor;
     memory.write64(info, BigInt(processor.apicId));
-    memory.write32(info + 8, place | (processor.options.disabled ? 0 : Flag.Enabled) | Flag.Healthy);
+    const enabled = this.#disabled.has(number) ? 0 : Flag.Enabled;
+    memory.write32(info + 8, place | enabled | (processor.options.faulty ? 0 : Flag.Healthy));
     for (let word = 0; word < LOCATION_WORDS; word++) memory.write32(info + 12 + 4 * word, 0);
     memory.write32(info + 16, number);
     return EfiStatus.Success;
@@ -75,7 +79,7 @@ export class MpServices {
     const number = Number(wanted);
     const processor = this.#processors[number];
     if (!processor) return EfiStatus.NotFound;
-    if (number === 0 || processor.options.disabled || !procedure) return EfiStatus.InvalidParameter;
+    if (number === 0 || this.#disabled.has(number) || !procedure) return EfiStatus.InvalidParameter;
     if (event) return EfiStatus.Unsupported;
     if (this.#away.has(number)) return EfiStatus.NotReady;
     const run = (): boolean => this.#dispatch(number, Number(procedure), Number(argument));
@@ -88,6 +92,15 @@ export class MpServices {
     this.#clock.advance(Number(timeout) * 1000);
     if (answers === "late") this.#clock.after(LATE, run);
     return EfiStatus.Timeout;
+  }
+
+  /** Whether a processor may be given work; its health is left as it is (13.4.7). */
+  #enable(number: number, enable: boolean): bigint {
+    if (!this.#processors[number]) return EfiStatus.NotFound;
+    if (number === 0) return EfiStatus.InvalidParameter;
+    if (enable) this.#disabled.delete(number);
+    else this.#disabled.add(number);
+    return EfiStatus.Success;
   }
 
   /** Only the boot processor calls the firmware here. */

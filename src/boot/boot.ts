@@ -18,9 +18,11 @@ import { firmware, Status } from "./firmware";
 import { useScreen } from "./graphics";
 import { BootInfo } from "./info";
 import { readSettings } from "./options";
-import { startProcessors } from "./processors";
+import { startProcessors, tooManyProcessors } from "./processors";
 
 const CR4_LA57: u64 = 1 << 12;
+const TOO_MANY_PROCESSORS =
+  "Sheer has room for 64 processors, which this machine exceeds, and leaves none outside. The machine goes on without Sheer.";
 
 /** From the firmware's call to the guest's first instruction. Returns an EFI_STATUS only if Sheer does not start. */
 export function bootSheer(info: BootInfo): u64 {
@@ -31,6 +33,7 @@ export function bootSheer(info: BootInfo): u64 {
   }
   const support = svmSupport();
   if (support != SvmSupport.Ready) return refuse(reason(support), Status.UNSUPPORTED);
+  if (tooManyProcessors()) return refuse(TOO_MANY_PROCESSORS, Status.UNSUPPORTED);
 
   guestSpace.begin(info.context.cr4 & CR4_LA57 ? 5 : 4);
   useScreen();

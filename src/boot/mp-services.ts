@@ -9,6 +9,7 @@ export const enum MpServices {
   GetProcessorInfo = 8,
   StartupAllAps = 16,
   StartupThisAp = 24,
+  EnableDisableAp = 40,
 }
 
 /** The protocol's interface, or 0: firmware without it knows of one processor only. */

@@ -13,9 +13,12 @@ import { MpServices, mpServices, numberOfProcessors } from "./mp-services";
 const STATUS_FLAG: usize = 8;
 const BOOT_PROCESSOR: u32 = 1 << 0;
 const ENABLED: u32 = 1 << 1;
+const HEALTHY: u32 = 1 << 2;
 /** Bytes set aside for a ProcessorStart. */
 const START_BYTES: usize = 256;
 const START_PAGES: u32 = 4; // for MAXIMUM_PROCESSORS
+/** What GetNumberOfProcessors and GetProcessorInfo write. */
+const ANSWER_BYTES: usize = 80;
 /** How long the firmware waits for a processor, in microseconds. */
 const PATIENCE: u64 = 1_000_000;
 
@@ -41,6 +44,18 @@ class Handover {
 
 const handover = new Handover();
 
+const answer = heap.alloc(ANSWER_BYTES);
+
+/**
+ * Whether the firmware knows of more processors than Sheer has room for. One that is left out would run the firmware's
+ * code, and then what the operating system puts in its place, outside Sheer; and held for good, it would keep firmware
+ * that has each processor answer at ExitBootServices waiting.
+ */
+export function tooManyProcessors(): bool {
+  const services = mpServices();
+  return services != 0 && numberOfProcessors(services, answer) > MAXIMUM_PROCESSORS;
+}
+
 /**
  * Has the firmware send every other processor here, one after the other: each becomes a guest in the middle of what it
  * does for the firmware, and goes back to that. So whatever way the firmware has of keeping and waking its processors goes
@@ -49,19 +64,25 @@ const handover = new Handover();
 export function startProcessors(bootProcessor: SvmVcpu): void {
   const services = mpServices();
   if (!services) return;
-  const result = takePages(1);
-  const at = physOf(result);
-  const count = numberOfProcessors(services, result);
+  const count = numberOfProcessors(services, answer);
   let index: u32 = 1;
   for (let number: u32 = 0; number < count; number++) {
-    firmware.call(services, MpServices.GetProcessorInfo, services, number, at);
-    const flags = load<u32>(result, STATUS_FLAG);
-    if (flags & BOOT_PROCESSOR || !(flags & ENABLED)) continue;
-    if (index < MAXIMUM_PROCESSORS) startOne(services, number, index++);
-    else log.warn("processor ").dec(number).text(" stays off: Sheer has room for ").dec(MAXIMUM_PROCESSORS).end();
+    firmware.call(services, MpServices.GetProcessorInfo, services, number, physOf(answer));
+    const flags = load<u32>(answer, STATUS_FLAG);
+    if (flags & BOOT_PROCESSOR) continue;
+    if (flags & ENABLED) startOne(services, number, index++);
+    else if (flags & HEALTHY) startDisabled(services, number, index++);
+    else log.warn("processor ").dec(number).text(" is faulty, the firmware says, and stays off").end();
   }
   if (processors.count > 1) interceptNmis(bootProcessor);
   log.info("").dec(processors.count).text(" of ").dec(count).text(" processors run the guest").end();
+}
+
+/** One that the firmware does not use now: its guest may. Afterwards it is disabled as it was. */
+function startDisabled(services: u64, number: u32, index: u32): void {
+  firmware.call(services, MpServices.EnableDisableAp, services, number, 1);
+  startOne(services, number, index);
+  firmware.call(services, MpServices.EnableDisableAp, services, number, 0);
 }
 
 function startOne(services: u64, number: u32, index: u32): void {

@@ -36,6 +36,13 @@ const REFUSALS: readonly [string, MachineOptions, bigint, string][] = [
     "Sheer needs a processor with nested paging, which this one lacks. The machine goes on without Sheer.",
   ],
   [
+    "there are more processors than it has room for",
+    { processors: 65 },
+    EfiStatus.Unsupported,
+    "Sheer has room for 64 processors, which this machine exceeds, and leaves none outside. " +
+      "The machine goes on without Sheer.",
+  ],
+  [
     "Sheer is already running",
     { cpu: { leaves: underSheer() } },
     EfiStatus.AlreadyStarted,

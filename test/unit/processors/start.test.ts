@@ -1,5 +1,6 @@
 // How processors come to run the guest: the firmware sends each into Sheer (UEFI PI Specification 1.8, volume 2, 13.4).
 import { describe, expect, test } from "vitest";
+import type { Machine } from "../../../machine/machine.ts";
 import type { ProcessorOptions } from "../../../machine/processor.ts";
 import { Msr } from "../../../machine/msrs.ts";
 import { Gpr } from "../../../machine/svm/state.ts";
@@ -60,7 +61,7 @@ describe("processors", () => {
 
 describe("a processor that does not run the guest", () => {
   const cases: readonly [string, ProcessorOptions, number][] = [
-    ["is one that the firmware has turned off", { disabled: true }, 1],
+    ["is one that the firmware has found faulty", { disabled: true, faulty: true }, 1],
     ["is one that does not answer", { answers: "never" }, 2],
     ["is one that answers too late", { answers: "late" }, 2],
     ["is one on which AMD-V is disabled", { svmDisabled: true }, 2],
@@ -73,8 +74,8 @@ describe("a processor that does not run the guest", () => {
     expect(machine.firmware.count(STARTUP)).toBe(started);
     expect(machine.processor(1).msrs.read(Msr.Efer) & SVME).toBe(0n);
     expect(machine.log()).toContain("2 of 3 processors run the guest");
-    const complaints = lines(machine.log(), "processor 1 does not answer, and stays off");
-    expect(complaints.length).toBe(options.disabled ? 0 : 1);
+    const complaint = options.faulty ? "is faulty, the firmware says, and stays off" : "does not answer, and stays off";
+    expect(lines(machine.log(), `processor 1 ${complaint}`).length).toBe(1);
     // The others are what they are without it.
     expect(machine.processor(2).guest.cpuid(1)[1] >>> 24).toBe(2);
     expect(machine.processor(1).apic.nmi).toBe(false);
@@ -87,18 +88,29 @@ describe("a processor that does not run the guest", () => {
     expect(machine.clock.now).toBeGreaterThan(1e9);
     expect(machine.clock.now).toBeLessThan(2e9);
   });
+});
 
-  test("is one beyond the 64 that Sheer has room for", () => {
-    const machine = boot({ processors: MAXIMUM + 2 });
-    expect(machine.guests.length).toBe(MAXIMUM);
-    expect(lines(machine.log(), "stays off: Sheer has room for 64").length).toBe(2);
-    expect(machine.processor(MAXIMUM - 1).guest.cpuid(1)[1] >>> 24).toBe(MAXIMUM - 1);
-    expect(machine.processor(MAXIMUM).runningGuest).toBeUndefined();
+describe("a processor that the firmware has turned off", () => {
+  const turnedOff = (): Machine => boot({ processors: [{}, { disabled: true }, {}] });
+
+  test("runs the guest like the others, for the guest may turn it on", () => {
+    const machine = turnedOff();
+    expect(machine.guests.length).toBe(3);
+    expect(machine.log()).toContain("3 of 3 processors run the guest");
+    expect(machine.processor(1).guest.cpuid(1)[1] >>> 24).toBe(1);
   });
 
-  test("leaves room for others", () => {
-    const machine = boot({ processors: [{}, { disabled: true }, ...Array.from({ length: MAXIMUM - 1 }, () => ({}))] });
-    expect(machine.guests.length).toBe(MAXIMUM);
-    expect(lines(machine.log(), "stays off")).toEqual([]);
+  test("is off afterwards as before", () => {
+    const calls = turnedOff().firmware.calls.filter(({ name }) => name === "EnableDisableAP");
+    expect(calls.map(({ args }) => [args[1], args[2]! & 0xffn])).toEqual([
+      [1n, 1n],
+      [1n, 0n],
+    ]);
   });
+});
+
+test("there is room for 64 processors", () => {
+  const machine = boot({ processors: MAXIMUM });
+  expect(machine.guests.length).toBe(MAXIMUM);
+  expect(machine.processor(MAXIMUM - 1).guest.cpuid(1)[1] >>> 24).toBe(MAXIMUM - 1);
 });
