@@ -2,6 +2,8 @@ import { atomicAdd32, atomicLoad32, atomicStore32, pause, thisProcessor } from "
 
 const NOBODY: u32 = 0xffff_ffff;
 const MAXIMUM_LOCKS: i32 = 64;
+/** Pauses, a minute of them or more, after which a lock's holder counts as lost. */
+const PATIENCE: u32 = 1 << 30;
 
 /** All locks, made at boot. */
 const locks: StaticArray<TicketLock | null> = new StaticArray<TicketLock | null>(MAXIMUM_LOCKS);
@@ -21,9 +23,13 @@ export class TicketLock {
     locks[count++] = this;
   }
 
+  /** Traps if its turn never comes: then a processor has stopped in the midst of its own. */
   acquire(): void {
     const ticket = atomicAdd32(this.nextTicket(), 1);
-    while (atomicLoad32(this.turn()) != ticket) pause();
+    for (let pauses: u32 = 0; atomicLoad32(this.turn()) != ticket; pauses++) {
+      if (pauses == PATIENCE) unreachable();
+      pause();
+    }
     this.holder = thisProcessor();
   }
 

@@ -4,6 +4,9 @@ import { ProcessorCalls } from "../threads/scheduler";
 import { MAXIMUM_PROCESSORS } from "./limits";
 import { Vcpu } from "./vcpu";
 
+/** Pauses, some seconds of them, that a processor has for leaving the guest when it is called. */
+const PATIENCE: u32 = 1 << 26;
+
 /** What the firmware hands another processor on its way into Sheer. metal/main.c has the same layout. */
 @unmanaged
 export class ProcessorStart {
@@ -60,20 +63,32 @@ class Processors extends ProcessorCalls {
 
   /**
    * After a change of the guest's address space or of what its processors must exit for: returns when each processor is
-   * outside the guest or has taken note. Locks may be held: whoever waits for one is outside the guest.
+   * outside the guest or has taken note. Locks may be held: whoever waits for one is outside the guest. False if one has
+   * not left the guest in time, as firmware's management mode may keep it: it takes note at its next exit, and until then
+   * nothing that the guest's address space was made of may be used for anything else.
    */
-  synchronise(): void {
+  synchronise(): bool {
     const changed = atomicAdd32(changetype<usize>(this) + offsetof<Processors>("generation"), 1) + 1;
     for (let i: u32 = 0; i < this.count; i++) {
       const other = this.at(i);
       if (other.index != thisProcessor() && other.isInGuest()) other.kick();
     }
+    let inTime = true;
     for (let i: u32 = 0; i < this.count; i++) {
       const other = this.at(i);
-      if (other.index == thisProcessor()) continue;
-      while (other.isInGuest() && isBefore(other.generation(), changed)) pause();
+      if (other.index != thisProcessor() && !awaitNotice(other, changed)) inTime = false;
     }
+    return inTime;
   }
+}
+
+/** False if the processor goes on in the guest as it was before that generation. */
+function awaitNotice(vcpu: Vcpu, generation: u32): bool {
+  for (let pauses: u32 = 0; pauses < PATIENCE; pauses++) {
+    if (!vcpu.isInGuest() || !isBefore(vcpu.generation(), generation)) return true;
+    pause();
+  }
+  return false;
 }
 
 function isBefore(a: u32, b: u32): bool {
