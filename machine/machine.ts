@@ -7,6 +7,7 @@ import { Clock } from "./clock.ts";
 import type { Cpuid, CpuidOptions } from "./cpuid.ts";
 import { type CardOptions, E1000 } from "./e1000/card.ts";
 import { PM_TIMER_PORT } from "./firmware/acpi.ts";
+import type { NetworkCard } from "./net/card.ts";
 import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
 import { FRAMEBUFFER, framebufferBytes } from "./firmware/graphics.ts";
 import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
@@ -90,7 +91,7 @@ export class Machine {
   readonly processors: Processors;
   readonly ioApic: IoApic;
   readonly bus: PciBus;
-  readonly cards: readonly E1000[];
+  readonly cards: readonly NetworkCard[];
   readonly firmware: Firmware;
   /** Serial ports: COM1 to COM4. */
   readonly uarts: readonly Uart[] = [0x3f8, 0x2f8, 0x3e8, 0x2e8].map((port) => this.#addUart(port));
@@ -136,10 +137,15 @@ export class Machine {
   }
 
   /** The first network card. */
-  get card(): E1000 {
+  get nic(): NetworkCard {
     const [card] = this.cards;
     if (!card) throw new Error("this machine has no network card");
     return card;
+  }
+  /** The first network card, one of Intel's. */
+  get card(): E1000 {
+    if (!(this.nic instanceof E1000)) throw new Error("this machine's network card is not Intel's");
+    return this.nic;
   }
 
   // What the boot processor has.
@@ -284,19 +290,12 @@ export class Machine {
   }
 
   /** The host bridge, the cards, and what the firmware gives them: addresses, handles, perhaps a driver. */
-  #addPciFunctions(options: readonly CardOptions[]): E1000[] {
+  #addPciFunctions(options: readonly CardOptions[]): NetworkCard[] {
     this.bus.attach(new PciFunction({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000 }), 0);
     return options.map((card, i) => {
       const nic = new E1000(this.clock, { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i], ...card });
       this.bus.attach(nic.pci, 2 + i);
-      const memoryBase = 0xc000_0000 + i * 0x10_0000;
-      const portBar = card.model === "82574L" ? 2 : 1;
-      nic.pci.writeConfig(Config.Bar0, 4, memoryBase);
-      nic.pci.writeConfig(Config.Bar0 + 4 * portBar, 4, 0x6000 + i * 0x100);
-      if (card.model === "82574L") {
-        nic.pci.writeConfig(Config.Bar0 + 4, 4, memoryBase + 0x2_0000);
-        nic.pci.writeConfig(Config.Bar0 + 12, 4, memoryBase + 0x4_0000);
-      }
+      nic.place(0xc000_0000 + i * 0x10_0000, 0x6000 + i * 0x100);
       nic.pci.writeConfig(Config.InterruptLine, 1, 10);
       nic.pci.writeConfig(Config.Command, 2, Command.Io | Command.Memory);
       this.#connect(nic);

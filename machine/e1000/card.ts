@@ -4,7 +4,9 @@ import { allOnes, truncate, type Width } from "../bits.ts";
 import type { Clock } from "../clock.ts";
 import type { MmioDevice } from "../memory.ts";
 import { addExpress, addPowerManagement, Msi, MsiX } from "../pci/capabilities.ts";
-import { PciFunction } from "../pci/function.ts";
+import type { NetworkCard } from "../net/card.ts";
+import { Wire } from "../net/wire.ts";
+import { Config, PciFunction } from "../pci/function.ts";
 import type { PortDevice } from "../ports.ts";
 import { EERD_8254X, EERD_8257X, eepromWords, Phy, readEeprom } from "./eeprom.ts";
 import { noFaults } from "./faults.ts";
@@ -14,7 +16,6 @@ import { Ctrl, Icr, RAH_VALID, Reg, Status } from "./registers.ts";
 import { type CardState, Registers } from "./state.ts";
 import { Statistics } from "./statistics.ts";
 import { Transmitter } from "./transmit.ts";
-import { Wire } from "./wire.ts";
 
 export type Model = "82540EM" | "82574L";
 
@@ -38,7 +39,7 @@ interface Handler {
   readonly write?: (value: number) => void;
 }
 
-export class E1000 implements MmioDevice {
+export class E1000 implements MmioDevice, NetworkCard {
   readonly pci: PciFunction;
   readonly wire = new Wire();
   readonly faults = noFaults();
@@ -50,7 +51,6 @@ export class E1000 implements MmioDevice {
   readonly mac: readonly number[];
   /** The cable is plugged in. */
   cable = true;
-  /** Interrupts that the card asked for, of any kind. */
   interruptCount = 0;
   readonly msi: Msi | undefined;
   readonly #msix: MsiX | undefined;
@@ -95,10 +95,19 @@ export class E1000 implements MmioDevice {
     return (this.registers.get(Reg.STATUS) & Status.LinkUp) !== 0;
   }
 
-  /** Pulls the cable out or puts it in. */
   setCable(plugged: boolean): void {
     this.cable = plugged;
     this.#setLink(plugged && (this.registers.get(Reg.CTRL) & Ctrl.SetLinkUp) !== 0);
+  }
+
+  place(memory: number, ports: number): void {
+    const bar = (index: number, base: number): void => this.pci.writeConfig(Config.Bar0 + 4 * index, 4, base);
+    bar(0, memory);
+    if (this.#is82574()) {
+      bar(1, memory + 0x2_0000);
+      bar(2, ports);
+      bar(3, memory + 0x4_0000);
+    } else bar(1, ports);
   }
 
   /** All registers to what a power-up leaves; the MAC address comes from the EEPROM. */

@@ -1,7 +1,7 @@
 // Which frames a card takes: 8254x manual, 3.2.1 and 13.5; 82574 data sheet, 7.1.1.
 import { MULTICAST_WORDS, RAH_VALID, Rctl, RECEIVE_ADDRESSES, Reg } from "./registers.ts";
 import type { Registers } from "./state.ts";
-import { get16 } from "./frames.ts";
+import { get16 } from "../net/frames.ts";
 import { isBroadcast, isMulticast } from "./statistics.ts";
 
 const ETHERTYPE_VLAN = 0x8100;

@@ -1,7 +1,7 @@
 // Receiving: 8254x manual, 3.2; 82574 data sheet, 7.1. Both descriptor formats, one queue, frames over several buffers.
 import { DelayedInterrupt } from "./delay.ts";
 import { accepts } from "./filter.ts";
-import { checkIpv4, crc32, get16, sum } from "./frames.ts";
+import { checkIpv4, crc32, get16, sum } from "../net/frames.ts";
 import { Ctrl, Icr, Rctl, Reg, RFCTL_EXTENDED_STATUS, Rxcsum, RxError, RxStatus } from "./registers.ts";
 import type { CardState } from "./state.ts";
 import { Counter } from "./statistics.ts";

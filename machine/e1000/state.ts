@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { Faults } from "./faults.ts";
 import type { Interrupts } from "./interrupts.ts";
 import type { Statistics } from "./statistics.ts";
-import type { Wire } from "./wire.ts";
+import type { Wire } from "../net/wire.ts";
 
 /** The card's registers as plain storage, by byte offset. */
 export class Registers {

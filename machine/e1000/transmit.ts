@@ -1,11 +1,12 @@
 // Transmitting: 8254x manual, 3.3 to 3.5; 82574 data sheet, 7.2. Legacy, context and data descriptors, one queue.
 import { DelayedInterrupt } from "./delay.ts";
-import { put16 } from "./frames.ts";
-import { type Context, insertChecksum, insertChecksums, parseContext, segment } from "./offload.ts";
+import { put16 } from "../net/frames.ts";
+import { type Context, insertChecksum, insertChecksums, segment } from "../net/offload.ts";
+import { parseContext } from "./context.ts";
 import { Icr, Reg, Tctl, TxCommand } from "./registers.ts";
 import type { CardState } from "./state.ts";
 import { Counter } from "./statistics.ts";
-import { MINIMUM } from "./wire.ts";
+import { MINIMUM } from "../net/wire.ts";
 
 const DESCRIPTOR = 16;
 const MAXIMUM = 16288;

@@ -1,6 +1,6 @@
 // EFI_BOOT_SERVICES, as far as a program that never leaves the firmware needs them: UEFI Specification 2.10, chapter 7.
 import type { Clock } from "../clock.ts";
-import { crc32 } from "../e1000/frames.ts";
+import { crc32 } from "../net/frames.ts";
 import { type MemoryMap, PAGE } from "./memory-map.ts";
 import type { Handles } from "./protocols.ts";
 import type { TableBuilder } from "./tables.ts";

@@ -1,5 +1,5 @@
 import type { PhysicalMemory } from "../memory.ts";
-import { crc32 } from "../e1000/frames.ts";
+import { crc32 } from "../net/frames.ts";
 
 /** A function of the firmware: what it is called, how many arguments it takes, what it does. */
 export interface FirmwareFunction {

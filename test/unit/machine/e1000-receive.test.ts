@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Icr, Reg } from "../../../machine/e1000/registers.ts";
-import { crc32 } from "../../../machine/e1000/frames.ts";
+import { crc32 } from "../../../machine/net/frames.ts";
 import { DESCRIPTORS, frameTo, Nic } from "./nic.ts";
 
 const MODELS = ["82540EM", "82574L"] as const;

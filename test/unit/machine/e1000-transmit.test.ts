@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { crc32, sum } from "../../../machine/e1000/frames.ts";
+import { crc32, sum } from "../../../machine/net/frames.ts";
 import { Icr, Reg } from "../../../machine/e1000/registers.ts";
 import { frameTo, Nic } from "./nic.ts";
 

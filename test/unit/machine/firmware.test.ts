@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { crc32 } from "../../../machine/e1000/frames.ts";
+import { crc32 } from "../../../machine/net/frames.ts";
 import { Guid, guidBytes } from "../../../machine/firmware/uefi.ts";
 import { ucs2 } from "../../../machine/firmware/tables.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";

@@ -1,7 +1,7 @@
-// What the card does to a packet before it sends it: checksum insertion and TCP segmentation (8254x manual, 3.4 and 3.5).
+// What cards do to a packet before they send it: checksum insertion and TCP segmentation.
 import { get16, put16, sum } from "./frames.ts";
 
-/** A context descriptor: where headers lie and how to cut (8254x manual, 3.3.6). */
+/** Where headers lie and how to cut. */
 export interface Context {
   readonly ipStart: number;
   readonly ipOffset: number;
@@ -14,23 +14,6 @@ export interface Context {
   readonly segmentSize: number;
   readonly tcp: boolean;
   readonly ipv4: boolean;
-}
-
-export function parseContext(descriptor: DataView): Context {
-  const command = descriptor.getUint32(8, true);
-  return {
-    ipStart: descriptor.getUint8(0),
-    ipOffset: descriptor.getUint8(1),
-    ipEnd: descriptor.getUint16(2, true),
-    tcpStart: descriptor.getUint8(4),
-    tcpOffset: descriptor.getUint8(5),
-    tcpEnd: descriptor.getUint16(6, true),
-    payloadLength: command & 0xf_ffff,
-    headerLength: descriptor.getUint8(13),
-    segmentSize: descriptor.getUint16(14, true),
-    tcp: ((command >>> 24) & 1) === 1,
-    ipv4: ((command >>> 25) & 1) === 1,
-  };
 }
 
 /** Replaces the word at `offset` by the checksum of the bytes from `start` up to and including `end` (0: to the end). */
