@@ -7,6 +7,8 @@ import { Halted } from "./svm/core.ts";
 const MAXIMUM_ARGUMENTS = 7;
 /** What accesses cost in simulated time, in nanoseconds. */
 export const Cost = { Port: 1000, Mmio: 200, Pause: 40, Tsc: 20 } as const;
+/** The guest has enabled x87, SSE and AVX. */
+const XCR0 = 7n;
 const WINDOW_EXTERNAL = 1 << 8;
 const WINDOW_NMI = 1 << 9;
 
@@ -70,6 +72,16 @@ function succeeds(access: () => void): number {
   }
 }
 
+/** Moves between vector registers, 32 bytes each in `vectors()`, and linear memory. */
+export function vectorImports(vectors: () => Uint8Array, linear: () => DataView): Record<string, unknown> {
+  const register = (index: number, wide: number) => vectors().subarray(32 * index, 32 * index + (wide ? 32 : 16));
+  const words = (pointer: number, wide: number) => new Uint8Array(linear().buffer, pointer >>> 0, wide ? 32 : 16);
+  return {
+    readVector: (index: number, to: number, wide: number) => words(to, wide).set(register(index, wide)),
+    writeVector: (index: number, from: number, wide: number) => register(index, wide).set(words(from, wide)),
+  };
+}
+
 /** What acts on the processor that runs. */
 function processorImports(machine: Machine, linear: () => DataView): Record<string, unknown> {
   const { processors, clock } = machine;
@@ -97,6 +109,8 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
     thisProcessor: () => processors.current.index,
     processorEntry: () => BigInt(machine.processorEntry),
     processorStack: () => 0n,
+    ...vectorImports(() => processors.current.vectors, linear),
+    readXcr0: () => XCR0,
     clearBreakpoints: () => processors.current.breakpointsCleared++,
     pause: () => {
       clock.advance(Cost.Pause);

@@ -38,6 +38,8 @@ export class Processor {
   index = 0;
   /** It is in the core. */
   busy = false;
+  /** YMM0 to YMM15, 32 bytes each. */
+  readonly vectors = new Uint8Array(16 * 32);
   /** How often DR0 to DR3 were set to zero. */
   breakpointsCleared = 0;
   /** Spin-loop hints since the core was entered here. */

@@ -9,6 +9,7 @@
 #include "names.h"
 #include "svm.h"
 #include "threads.h"
+#include "vector.h"
 #include "runtime.h"
 #include "efi.h"
 #include "hash.h"
@@ -20,23 +21,26 @@ static u32 cpuid_register(u32 leaf, int index) {
 }
 
 /* The paging features that operating systems turn on too: the host's code runs under SMEP and SMAP, and an emulator has
- * no reason to empty its translation caches once more because the bits differ between host and guest. */
-static void use_own_cr4(void) {
-  u64 cr4;
-  __asm__ volatile("mov %%cr4,%0" : "=r"(cr4));
+ * no reason to empty its translation caches once more because the bits differ between host and guest. And all that lets
+ * vector.h reach whatever registers the guest may use. */
+static void use_own_control_registers(void) {
+  u64 cr0, cr4;
+  __asm__ volatile("mov %%cr0,%0; mov %%cr4,%1" : "=r"(cr0), "=r"(cr4));
   u32 features = cpuid_register(1, 3), extended = cpuid_register(0, 0) >= 7 ? cpuid_register(7, 1) : 0;
+  cr4 |= 1 << 9; /* OSFXSR */
+  if (cpuid_register(1, 2) >> 26 & 1) cr4 |= 1 << 18; /* OSXSAVE */
   if (features >> 3 & 1) cr4 |= 1 << 4; /* PSE */
   if (features >> 13 & 1) cr4 |= 1 << 7; /* PGE */
   if (extended >> 7 & 1) cr4 |= 1 << 20; /* SMEP */
   if (extended >> 20 & 1) cr4 |= 1 << 21; /* SMAP */
-  __asm__ volatile("mov %0,%%cr4" :: "r"(cr4));
+  __asm__ volatile("mov %0,%%cr0; mov %1,%%cr4" :: "r"(cr0 & ~0xcull), "r"(cr4)); /* without EM and TS */
 }
 
 static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   struct processor *p = this_processor();
   p->run = run;
   use_own_stacks(p);
-  use_own_cr4();
+  use_own_control_registers();
   svm_loop(run, STACK_TOP(p->index, MAIN_STACK), false);
 }
 IMPORT u32 w2c_metal_thisProcessor(M) { return this_processor()->index; }

@@ -61,6 +61,14 @@ export declare function thisProcessor(): u32;
 export declare function processorEntry(): u64;
 /** Virtual address of the top of a processor's stack, for its ProcessorStart block. */
 export declare function processorStack(index: u32): u64;
+/**
+ * XMM register `index` to or from 16 bytes of linear memory, or, if `wide`, YMM to or from 32. The guest's registers stay in
+ * the processor. Only where the guest itself may use them: wide ones need XCR0.YMM.
+ */
+export declare function readVector(index: u32, to: usize, wide: bool): void;
+export declare function writeVector(index: u32, from: usize, wide: bool): void;
+/** Extended control register 0, the guest's, if its CR4.OSXSAVE is set. */
+export declare function readXcr0(): u64;
 /** Sets DR0 to DR3, which VMRUN does not switch, to zero. */
 export declare function clearBreakpoints(): void;
 /**

@@ -38,15 +38,12 @@ export function compareAndExchangePair(vcpu: Vcpu, bus: MemoryBus, instruction: 
   const memory = instruction.memory;
   const half: u32 = instruction.operandSize == 8 ? 8 : 4;
   if (!prepare(vcpu, instruction, half << 1, Access.Write)) return Outcome.Faulted;
-  if (half == 8) {
-    if (memory.first & 15) {
-      vcpu.raiseWithError(Exception.GeneralProtection, 0);
-      return Outcome.Faulted;
-    }
-    memory.width = memory.firstWidth = 8;
+  if (half == 8 && memory.first & 15) {
+    vcpu.raiseWithError(Exception.GeneralProtection, 0);
+    return Outcome.Faulted;
   }
-  let low = memory.read(bus);
-  let high = half == 8 ? bus.read(memory.first + 8, 8) : low >> 32;
+  let low = memory.readPart(bus, 0, 8);
+  let high = half == 8 ? memory.readPart(bus, 8, 8) : low >> 32;
   low = truncate(low, half);
   const equal = low == truncate(registers.rax, half) && high == truncate(registers.rdx, half);
   if (equal) {
@@ -56,8 +53,8 @@ export function compareAndExchangePair(vcpu: Vcpu, bus: MemoryBus, instruction: 
     writeRegister(registers, Gpr.Rax, half, 1, low);
     writeRegister(registers, Gpr.Rdx, half, 1, high);
   }
-  memory.write(bus, half == 8 ? low : low | (high << 32));
-  if (half == 8) bus.write(memory.first + 8, 8, high);
+  memory.writePart(bus, 0, 8, half == 8 ? low : low | (high << 32));
+  if (half == 8) memory.writePart(bus, 8, 8, high);
   instruction.flags = (instruction.flags & ~Rflags.Zf) | (equal ? Rflags.Zf : 0);
   return finish(vcpu, instruction);
 }

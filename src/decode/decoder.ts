@@ -1,17 +1,10 @@
 import { Gpr, Segment, Vcpu } from "../vcpu/vcpu";
-import { groupOperation, lookUp } from "./opcode-maps";
 import { nextByte, nextBytes } from "./fetch";
-import { Instruction, NO_REGISTER, Repeat, signExtend } from "./instruction";
+import { groupOperation, lookUp } from "./opcode-maps";
+import { Instruction, NO_REGISTER, Repeat, Rex, signExtend } from "./instruction";
 import { BYTE, FORM_SHIFT, Form, IMMEDIATE_SHIFT, INVALID_64, Immediate, MODRM, OpcodeMap, Operation } from "./opcodes";
 import { Outcome } from "./outcome";
-
-/** Bits of a REX prefix. */
-export const enum Rex {
-  B = 1 << 0,
-  X = 1 << 1,
-  R = 1 << 2,
-  W = 1 << 3,
-}
+import { decodeVex, isVex } from "./vex";
 
 /**
  * Takes the instruction at the guest's RIP apart into `vcpu.instruction`. Done, Faulted, or Unknown for bytes that
@@ -22,7 +15,9 @@ export function decode(vcpu: Vcpu): Outcome {
   begin(instruction, vcpu.codeBits());
   const first = decodePrefixes(vcpu, instruction);
   decodeSizes(instruction);
-  const word = lookUp(decodeOpcode(vcpu, instruction, first));
+  const word = isVex(vcpu, instruction, first)
+    ? decodeVex(vcpu, instruction, first)
+    : lookUp(decodeOpcode(vcpu, instruction, first));
   const decoded = decodeOperands(vcpu, instruction, word);
   if (instruction.fetchOutcome != Outcome.Done) return instruction.fetchOutcome;
   return decoded ? Outcome.Done : Outcome.Unknown;
@@ -39,6 +34,7 @@ function begin(instruction: Instruction, codeBits: u32): void {
   instruction.lock = false;
   instruction.repeat = Repeat.None;
   instruction.segmentOverride = NO_REGISTER;
+  instruction.vectorLength = 0;
   instruction.inMemory = false;
   instruction.mod = 3;
   instruction.reg = 0;
@@ -119,7 +115,7 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
 
   if (word & MODRM) decodeModRm(vcpu, instruction, operation == Operation.MoveControl);
   else instruction.rm = (instruction.opcode & 7) | (instruction.rex & Rex.B ? 8 : 0);
-  if (instruction.mod == 3 && isVectorPrefix(instruction.opcode)) return false;
+  if (instruction.mod == 3 && instruction.opcode == 0x62) return false; // BOUND has no register form: EVEX
   if (operation >= Operation.Group1) {
     const group = operation;
     operation = groupOperation(group, instruction.reg);
@@ -138,11 +134,6 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
   if (instruction.ripRelative) instruction.displacement += vcpu.registers.rip + (instruction.length as u64);
   if (instruction.segmentOverride != NO_REGISTER) instruction.segment = instruction.segmentOverride;
   return operation != Operation.Unknown;
-}
-
-/** LES, LDS and BOUND have no register form: those are VEX and EVEX prefixes, outside 64-bit mode too. */
-function isVectorPrefix(opcode: u32): bool {
-  return opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62;
 }
 
 function decodeModRm(vcpu: Vcpu, instruction: Instruction, registersOnly: bool): void {

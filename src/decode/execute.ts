@@ -10,6 +10,7 @@ import { Outcome } from "./outcome";
 import { doubleShift, shift } from "./shift";
 import { pop, push } from "./stack";
 import { carryOutString } from "./strings";
+import { moveVector } from "./vector";
 
 /** Carries out the instruction that `decode` left in `vcpu.instruction`. */
 export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
@@ -19,9 +20,10 @@ export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
   const operation = instruction.operation;
   switch (operation) {
     case Operation.Unknown:
-    case Operation.Other:
     case Operation.MoveControl:
       return Outcome.Unknown;
+    case Operation.Other:
+      return moveVector(vcpu, bus, instruction);
     case Operation.MoveSegment:
       return moveSegment(vcpu, bus, instruction);
     case Operation.Movbe:

@@ -12,6 +12,14 @@ export function nextByte(vcpu: Vcpu, instruction: Instruction): u32 {
   return unchecked(instruction.bytes[instruction.length++]);
 }
 
+/** The byte that `nextByte` will return. */
+export function peekByte(vcpu: Vcpu, instruction: Instruction): u32 {
+  const length = instruction.length;
+  const byte = nextByte(vcpu, instruction);
+  instruction.length = length;
+  return byte;
+}
+
 /** The next 1, 2, 4 or 8 bytes, zero-extended. */
 export function nextBytes(vcpu: Vcpu, instruction: Instruction, width: u32): u64 {
   let value: u64 = 0;

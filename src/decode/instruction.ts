@@ -20,6 +20,14 @@ export function signExtend(value: u64, width: u32): u64 {
   return (((value << unused) as i64) >> (unused as i64)) as u64;
 }
 
+/** Bits of a REX prefix. */
+export const enum Rex {
+  B = 1 << 0,
+  X = 1 << 1,
+  R = 1 << 2,
+  W = 1 << 3,
+}
+
 /** Prefixes F2 and F3 as `repeat` keeps them. */
 export const enum Repeat {
   None = 0,
@@ -27,10 +35,7 @@ export const enum Repeat {
   Equal = 0xf3,
 }
 
-/**
- * A memory operand after segmentation and paging: guest-physical, in two parts where it crosses into another page.
- * Holds up to 16 bytes (CMPXCHG16B, always within a page), of which `read` and `write` move up to 8.
- */
+/** A memory operand after segmentation and paging, up to 32 bytes: guest-physical, in two parts where it crosses into another page. */
 export class MemoryOperand {
   first: u64 = 0;
   second: u64 = 0;
@@ -38,20 +43,35 @@ export class MemoryOperand {
   firstWidth: u32 = 0;
   width: u32 = 0;
 
+  /** All of an operand of 1, 2, 4 or 8 bytes. */
   read(bus: MemoryBus): u64 {
-    if (this.firstWidth == this.width) return truncate(bus.read(this.first, this.width), this.width);
+    return this.readPart(bus, 0, this.width);
+  }
+  write(bus: MemoryBus, value: u64): void {
+    this.writePart(bus, 0, this.width, value);
+  }
+
+  /** `width` bytes, 1, 2, 4 or 8, from the one at `offset` on. */
+  readPart(bus: MemoryBus, offset: u32, width: u32): u64 {
+    if (!this.isParted(offset, width)) return truncate(bus.read(this.address(offset), width), width);
     let value: u64 = 0;
-    for (let i: u32 = 0; i < this.width; i++) value |= (bus.read(this.byteAddress(i), 1) & 0xff) << ((i as u64) << 3);
+    for (let i: u32 = 0; i < width; i++) {
+      value |= (bus.read(this.address(offset + i), 1) & 0xff) << ((i as u64) << 3);
+    }
     return value;
   }
-
-  write(bus: MemoryBus, value: u64): void {
-    if (this.firstWidth == this.width) return bus.write(this.first, this.width, value);
-    for (let i: u32 = 0; i < this.width; i++) bus.write(this.byteAddress(i), 1, (value >> ((i as u64) << 3)) & 0xff);
+  writePart(bus: MemoryBus, offset: u32, width: u32, value: u64): void {
+    if (!this.isParted(offset, width)) return bus.write(this.address(offset), width, value);
+    for (let i: u32 = 0; i < width; i++) {
+      bus.write(this.address(offset + i), 1, (value >> ((i as u64) << 3)) & 0xff);
+    }
   }
 
-  private byteAddress(index: u32): u64 {
-    return index < this.firstWidth ? this.first + (index as u64) : this.second + ((index - this.firstWidth) as u64);
+  private isParted(offset: u32, width: u32): bool {
+    return offset < this.firstWidth && offset + width > this.firstWidth;
+  }
+  private address(offset: u32): u64 {
+    return offset < this.firstWidth ? this.first + (offset as u64) : this.second + ((offset - this.firstWidth) as u64);
   }
 }
 
@@ -73,7 +93,7 @@ export class Instruction {
   /** Widths in bytes: of operands that follow the operand-size prefix and REX.W, and of address offsets. */
   operandSize: u32 = 0;
   addressSize: u32 = 0;
-  /** The REX prefix, 40 to 4F, or 0. */
+  /** The REX prefix, 40 to 4F, or what a VEX prefix says in its place; else 0. */
   rex: u32 = 0;
   operandPrefix: bool = false;
   addressPrefix: bool = false;
@@ -81,6 +101,10 @@ export class Instruction {
   repeat: Repeat = Repeat.None;
   /** A segment-override prefix that counts, or -1. */
   segmentOverride: i32 = -1;
+  /** Bytes of the vector that a VEX prefix names, 16 or 32; 0 without one. */
+  vectorLength: u32 = 0;
+  /** VEX.vvvv as a register number. */
+  vectorSource: u32 = 0;
 
   /** The last opcode byte; bits above tell the opcode map (OpcodeMap). */
   opcode: u32 = 0;
@@ -109,6 +133,8 @@ export class Instruction {
   /** Status flags while the instruction is carried out. */
   flags: u32 = 0;
   readonly memory: MemoryOperand = new MemoryOperand();
+  /** A vector register on its way. */
+  readonly vector: StaticArray<u8> = new StaticArray<u8>(32);
   /** The second memory operand of string and stack instructions. */
   readonly other: MemoryOperand = new MemoryOperand();
 

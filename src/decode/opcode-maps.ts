@@ -51,6 +51,15 @@ export function lookUp(opcode: u32): u32 {
   }
 }
 
+/** The same for an opcode that follows a VEX prefix: all but VZEROALL and VZEROUPPER have ModRM, some an immediate (APM 4). */
+export function lookUpVex(opcode: u32): u32 {
+  if (opcode == 0x0f77) return Operation.Other;
+  const last = opcode & 0xff;
+  const shuffles = (last >= 0x70 && last <= 0x73) || last == 0xc2 || (last >= 0xc4 && last <= 0xc6);
+  const immediate = (opcode & ~0xff) == OpcodeMap.Two ? shuffles : (opcode & ~0xff) == OpcodeMap.Three3a;
+  return Operation.Other | MODRM | (immediate ? IB : 0);
+}
+
 export function groupOperation(group: Operation, reg: u32): Operation {
   return unchecked(GROUPS[(((group - Operation.Group1) as u32) << 3) | (reg & 7)]);
 }

@@ -5,12 +5,12 @@
  *     Invalid  Byte    ModRm    Immediate   Form   Operation or Group
  *     in 64-bit mode
  *
- * Shapes are complete for the legacy maps, so that lengths are; only some operations are carried out, the others
- * are Operation.Other. VEX, EVEX, XOP and 3DNow! encodings are Operation.Unknown.
+ * Shapes are complete for the legacy maps and VEX, so that lengths are; only some operations are carried out. EVEX, XOP
+ * and 3DNow! encodings are Operation.Unknown.
  */
 export const enum Operation {
   Unknown,
-  /** A known length, but nothing that accesses a hooked page would have to be carried out. */
+  /** A known length; of these, only what vector.ts knows is carried out. */
   Other,
   /** MOV to and from control and debug registers: ModRM.mod is not looked at. */
   MoveControl,

@@ -23,15 +23,19 @@ const enum PageFault {
 
 export const enum Cr0 {
   Pe = 1 << 0,
+  Em = 1 << 2,
+  Ts = 1 << 3,
   Wp = 1 << 16,
   Am = 1 << 18,
   Pg = 1 << 31,
 }
 
-const enum Cr4 {
+export const enum Cr4 {
   Pse = 1 << 4,
   Pae = 1 << 5,
+  Osfxsr = 1 << 9,
   La57 = 1 << 12,
+  Osxsave = 1 << 18,
   Smep = 1 << 20,
   Smap = 1 << 21,
 }

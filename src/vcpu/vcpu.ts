@@ -42,6 +42,7 @@ export const enum Exception {
   DivideError = 0,
   Debug = 1,
   InvalidOpcode = 6,
+  DeviceNotAvailable = 7,
   DoubleFault = 8,
   StackFault = 12,
   GeneralProtection = 13,
@@ -60,6 +61,7 @@ export const enum Rflags {
   Df = 1 << 10,
   Of = 1 << 11,
   Rf = 1 << 16,
+  Vm = 1 << 17,
   Ac = 1 << 18,
 }
 

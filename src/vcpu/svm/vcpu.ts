@@ -10,7 +10,6 @@ export const EFER_SVME: u64 = 1 << 12;
 const EFER_LMA: u64 = 1 << 10;
 const CR0_PE: u64 = 1 << 0;
 const DR6_BS: u64 = 1 << 14;
-const RFLAGS_VM: u64 = 1 << 17;
 
 /** The MSRs that VMLOAD and VMSAVE move, in the order of the save area from 600h on. */
 const SYSTEM_MSRS: StaticArray<u32> = [
@@ -90,7 +89,7 @@ export class SvmVcpu extends Vcpu {
   codeBits(): u32 {
     if (this.in64BitMode()) return 64;
     const attributes = this.vmcb.segment(Segment.Cs).attributes as u32;
-    const protectedMode = (this.vmcb.cr0 & CR0_PE) != 0 && !(this.registers.rflags & RFLAGS_VM);
+    const protectedMode = (this.vmcb.cr0 & CR0_PE) != 0 && !((this.registers.rflags as u32) & Rflags.Vm);
     return protectedMode && attributes & SegmentAttribute.Default ? 32 : 16;
   }
   segmentBase(segment: Segment): u64 {

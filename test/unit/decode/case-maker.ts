@@ -74,7 +74,8 @@ export abstract class CaseMaker {
     const view = new DataView(memory.buffer);
     for (let at = 0; at < WINDOW_SIZE; at += 8) view.setBigUint64(at, this.value());
     const flags = 0x202n | (BigInt(this.random()) & STATUS);
-    const state: Case = { name, registers, flags, bits: this.bits, code, memory, undefined: undefinedFlags };
+    const vectors = Uint8Array.from({ length: 16 * 32 }, () => this.random() >>> 24);
+    const state: Case = { name, registers, flags, bits: this.bits, code, memory, vectors, undefined: undefinedFlags };
     setup?.(state);
     this.cases.push(state);
   }

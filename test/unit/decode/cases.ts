@@ -1,8 +1,9 @@
-import { type Case, CaseMaker, Flag, Register, type Setup } from "./case-maker.ts";
-import { DATA, WINDOW_SIZE } from "./native.ts";
+import { type Case, Flag, Register, type Setup } from "./case-maker.ts";
+import { DATA, WINDOW_SIZE, hasAvx } from "./native.ts";
+import { VectorCases } from "./vector-cases.ts";
 
 /** The instructions that effects.test.ts compares with a real processor. */
-export class Cases extends CaseMaker {
+export class Cases extends VectorCases {
   make(): Case[] {
     this.arithmetic();
     this.moves();
@@ -12,6 +13,8 @@ export class Cases extends CaseMaker {
     this.conditions();
     this.stack();
     this.strings();
+    this.vectors();
+    if (hasAvx) this.vexVectors();
     return this.cases;
   }
 

@@ -25,7 +25,7 @@ function enter(bits: 32 | 64): void {
     // The same in 4-MiB pages
     guest.view.setUint32(0x10_3000 + Number(CODE >> 22n) * 4, CODE_FRAME | 0xe7, true);
     guest.view.setUint32(0x10_3000 + Number(DATA >> 22n) * 4, (DATA_FRAME & ~0x3f_ffff) | 0xe7, true);
-    guest.setControl({ cr0: 0x8000_0033n, cr3: 0x10_3000n, cr4: 0x10n });
+    guest.setControl({ cr0: 0x8000_0033n, cr3: 0x10_3000n, cr4: 0x4_0610n });
   }
 }
 
@@ -37,6 +37,7 @@ function emulate(before: Case): State & { outcome: number; rip: bigint } {
   guest.set("rflags", before.flags);
   guest.memory.set(before.code, CODE_FRAME);
   guest.memory.set(before.memory, window);
+  guest.vectors.set(before.vectors);
   guest.set("rip", CODE);
   const outcome = guest.core.step();
   return {
@@ -46,6 +47,7 @@ function emulate(before: Case): State & { outcome: number; rip: bigint } {
     registers: before.registers.map((_, i) => guest.register(i)),
     flags: guest.get("rflags"),
     memory: guest.memory.slice(window, window + WINDOW_SIZE),
+    vectors: guest.vectors.slice(),
   };
 }
 
@@ -66,6 +68,10 @@ function differences(before: Case, expected: State, actual: State & { outcome: n
   });
   if (!Buffer.from(actual.memory).equals(expected.memory)) {
     found.push(`memory ${bytes(actual.memory)} not ${bytes(expected.memory)}`);
+  }
+  for (let at = 0; at < 16 * 32; at += 32) {
+    const [is, shouldBe] = [actual, expected].map(({ vectors }) => bytes(vectors.subarray(at, at + 32)));
+    if (is !== shouldBe) found.push(`YMM${at / 32} ${is} not ${shouldBe}`);
   }
   return found;
 }

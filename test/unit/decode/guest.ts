@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { atomicImports } from "../../../machine/imports.ts";
+import { atomicImports, vectorImports } from "../../../machine/imports.ts";
 import { compileCore } from "../../compile.ts";
 
 /** The part of WebAssembly that is used here; Node's types leave it to those of browsers. */
@@ -38,7 +38,15 @@ interface Core {
 /** Outcome of src/decode/outcome.ts. */
 export const Outcome = { Done: 0, Faulted: 1, Unfinished: 2, Unknown: 3 } as const;
 /** Exception vectors; None if nothing was raised. */
-export const Vector = { StackFault: 12, GeneralProtection: 13, PageFault: 14, AlignmentCheck: 17, None: 0xff } as const;
+export const Vector = {
+  InvalidOpcode: 6,
+  DeviceNotAvailable: 7,
+  StackFault: 12,
+  GeneralProtection: 13,
+  PageFault: 14,
+  AlignmentCheck: 17,
+  None: 0xff,
+} as const;
 
 const REGISTER_NAMES = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"];
 export type RegisterName = "rax" | "rcx" | "rdx" | "rbx" | "rsp" | "rbp" | "rsi" | "rdi" | "rip" | "rflags";
@@ -65,6 +73,9 @@ export class Guest {
   readonly view = new DataView(this.memory.buffer);
   readonly core: Core;
   readonly accesses: DeviceAccess[] = [];
+  /** YMM0 to YMM15, 32 bytes each. */
+  readonly vectors = new Uint8Array(16 * 32);
+  xcr0 = 7n;
   /** What the device answers to a read. */
   deviceValue: (address: bigint, width: number) => bigint = () => 0n;
   private readonly words: BigUint64Array;
@@ -128,18 +139,18 @@ export class Guest {
   longMode(): void {
     this.view.setBigUint64(PML4, BigInt(PDPT) | 0x27n, true);
     this.view.setBigUint64(PDPT, 0xe7n, true);
-    this.setControl({ cr0: 0x8001_0033n, cr3: BigInt(PML4), cr4: 0x620n, efer: 0xd00n });
+    this.setControl({ cr0: 0x8001_0033n, cr3: BigInt(PML4), cr4: 0x4_0620n, efer: 0xd00n });
     this.setMode(64);
     this.flatSegments(true);
   }
   /** 32-bit protected mode without paging and with flat segments. */
   protectedMode(): void {
-    this.setControl({ cr0: 0x33n, cr4: 0n, efer: 0n });
+    this.setControl({ cr0: 0x33n, cr4: 0x4_0600n, efer: 0n });
     this.setMode(32);
     this.flatSegments(true);
   }
   realMode(): void {
-    this.setControl({ cr0: 0x10n, cr4: 0n, efer: 0n });
+    this.setControl({ cr0: 0x10n, cr4: 0x4_0600n, efer: 0n });
     this.setMode(16);
     this.flatSegments(false);
   }
@@ -168,6 +179,11 @@ export class Guest {
       physWrite32: (a: bigint, v: number) => there(a, 4) && view.setUint32(Number(a), v, true),
       physWrite64: (a: bigint, v: bigint) => there(a, 8) && view.setBigUint64(Number(a), v, true),
       ...atomicImports(() => new DataView(this.core.memory.buffer)),
+      ...vectorImports(
+        () => this.vectors,
+        () => new DataView(this.core.memory.buffer),
+      ),
+      readXcr0: () => this.xcr0,
       thisProcessor: () => 0,
       // what only the rest of a processor needs
       pause: unused,

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,9 +16,15 @@ export interface State {
   bits: 32 | 64;
   code: number[];
   memory: Uint8Array;
+  /** YMM0 to YMM15, 32 bytes each. */
+  vectors: Uint8Array;
 }
 
-const RECORD = 16 * 8 + 8 + 4 + 4 + 16 + WINDOW_SIZE;
+/** Whether this machine's processor has the instructions with VEX prefixes that are compared. */
+export const hasAvx = readFileSync("/proc/cpuinfo", "latin1").includes(" avx2 ");
+
+const VECTORS = 160 + WINDOW_SIZE;
+const RECORD = VECTORS + 16 * 32;
 
 function encode(states: State[]): Uint8Array {
   const bytes = new Uint8Array(states.length * RECORD);
@@ -30,6 +36,7 @@ function encode(states: State[]): Uint8Array {
     view.setUint32(140, state.code.length, true);
     bytes.set(state.code, i * RECORD + 144);
     bytes.set(state.memory, i * RECORD + 160);
+    bytes.set(state.vectors, i * RECORD + VECTORS);
   });
   return bytes;
 }
@@ -42,7 +49,8 @@ function decode(bytes: Uint8Array, before: State[]): State[] {
       flags: view.getBigUint64(128, true),
       bits,
       code,
-      memory: bytes.slice(i * RECORD + 160, (i + 1) * RECORD),
+      memory: bytes.slice(i * RECORD + 160, i * RECORD + VECTORS),
+      vectors: bytes.slice(i * RECORD + VECTORS, (i + 1) * RECORD),
     };
   });
 }
@@ -52,7 +60,13 @@ export function runNatively(states: State[]): State[] {
   const folder = mkdtempSync(join(tmpdir(), "sheer-decode-"));
   try {
     const program = join(folder, "processor");
-    execFileSync("clang", ["-O1", "-o", program, fileURLToPath(new URL("native/processor.c", import.meta.url))]);
+    execFileSync("clang", [
+      "-O1",
+      ...(hasAvx ? ["-DAVX"] : []),
+      "-o",
+      program,
+      fileURLToPath(new URL("native/processor.c", import.meta.url)),
+    ]);
     const output = execFileSync(program, { input: encode(states), maxBuffer: 1 << 30 });
     return decode(output, states);
   } finally {

@@ -19,8 +19,16 @@ struct state {
   uint64_t registers[16];
   uint64_t flags;
   uint32_t bits, length;
-  uint8_t code[16], memory[256];
+  uint8_t code[16], memory[256], vectors[16][32];
 };
+
+// An instruction for each of the sixteen, with AVX or without.
+#ifdef AVX
+#define CHOOSE(avx, sse) avx
+#else
+#define CHOOSE(avx, sse) sse
+#endif
+#define EACH_VECTOR(avx, sse) ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n" CHOOSE(avx, sse) "\n.endr\n"
 
 struct state current;
 uint64_t host_stack;
@@ -30,9 +38,11 @@ struct { uint32_t offset; uint16_t selector; } __attribute__((packed)) entry32 =
 void run(void), back(void);
 __asm__(
     ".text\n"
+    ".set VECTORS, 416\n" // offsetof(struct state, vectors)
     "run: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
     "mov %rsp, host_stack(%rip)\n"
     "lea current(%rip), %rdi\n"
+    EACH_VECTOR("vmovups VECTORS+32*\\n(%rdi), %ymm\\n", "movups VECTORS+32*\\n(%rdi), %xmm\\n")
     "mov (%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 40(%rdi), %rbp\n"
     "mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11\n"
     "mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
@@ -48,6 +58,8 @@ __asm__(
     "mov %r8, 64+current(%rip); mov %r9, 72+current(%rip); mov %r10, 80+current(%rip); mov %r11, 88+current(%rip)\n"
     "mov %r12, 96+current(%rip); mov %r13, 104+current(%rip); mov %r14, 112+current(%rip); mov %r15, 120+current(%rip)\n"
     "pushfq; popq 128+current(%rip); cld\n"
+    "lea current(%rip), %rdi\n"
+    EACH_VECTOR("vmovups %ymm\\n, VECTORS+32*\\n(%rdi)", "movups %xmm\\n, VECTORS+32*\\n(%rdi)")
     "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
 
 /** Jumps to `back` in 64-bit mode, with no register. */
