@@ -1,7 +1,8 @@
-// The local APIC in xAPIC mode: AMD64 Architecture Programmer's Manual volume 2, chapter 16.
+// The local APIC: AMD64 Architecture Programmer's Manual volume 2, chapter 16. Its MSRs in x2APIC mode are in x2apic.ts.
+import type { Width } from "./bits.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { MmioDevice } from "./memory.ts";
-import type { Width } from "./bits.ts";
+import { VectorSet } from "./vector-set.ts";
 
 export const APIC_BASE = 0xfee0_0000;
 /** Addresses at which a write by a device is a message to local APICs. */
@@ -37,6 +38,10 @@ export const Apic = {
 export const Delivery = { Fixed: 0, Lowest: 1, Smi: 2, Nmi: 4, Init: 5, Startup: 6, ExtInt: 7 } as const;
 /** Destination shorthands of the interrupt command register. */
 export const Shorthand = { None: 0, Self: 1, All: 2, AllButSelf: 3 } as const;
+export type ApicMode = "disabled" | "xapic" | "x2apic";
+const BROADCAST = 0xff;
+const X2APIC_BROADCAST = 0xffff_ffff;
+const LOCAL_VECTORS = [Apic.LvtTimer, Apic.LvtThermal, Apic.LvtCounter, Apic.LvtLint0, Apic.LvtLint1, Apic.LvtError];
 const LVT_MASKED = 1 << 16;
 const LVT_PERIODIC = 1 << 17;
 const SVR_ENABLE = 1 << 8;
@@ -67,31 +72,6 @@ export interface SentIpi {
   readonly destination: number;
 }
 
-/** 256 bits, one for each vector. */
-class VectorSet {
-  readonly #words = new Uint32Array(8);
-  set(vector: number): void {
-    this.#words[vector >> 5]! |= 1 << (vector & 31);
-  }
-  clear(vector: number): void {
-    this.#words[vector >> 5]! &= ~(1 << (vector & 31));
-  }
-  has(vector: number): boolean {
-    return ((this.#words[vector >> 5]! >>> (vector & 31)) & 1) === 1;
-  }
-  /** The highest vector in the set, or -1. */
-  highest(): number {
-    for (let word = 7; word >= 0; word--) {
-      const bits = this.#words[word]!;
-      if (bits) return word * 32 + 31 - Math.clz32(bits);
-    }
-    return -1;
-  }
-  word(index: number): number {
-    return this.#words[index]!;
-  }
-}
-
 /** Brings an interprocessor interrupt to the local APICs that it is for; `logical` is its destination mode. */
 export type ApicBus = (sender: LocalApic, ipi: SentIpi, logical: boolean) => void;
 
@@ -105,29 +85,53 @@ export class LocalApic implements MmioDevice {
   readonly irr = new VectorSet();
   readonly isr = new VectorSet();
   readonly #level = new VectorSet();
-  readonly #registers = new Map<number, number>([
-    [Apic.Dfr, 0xffff_ffff],
-    [Apic.Svr, SVR_ENABLE | 0xff],
-    ...[Apic.LvtTimer, Apic.LvtThermal, Apic.LvtCounter, Apic.LvtLint0, Apic.LvtLint1, Apic.LvtError].map(
-      (offset): [number, number] => [offset, LVT_MASKED],
-    ),
-  ]);
+  readonly #registers = new Map<number, number>();
+  #mode: ApicMode = "xapic";
   readonly #clock: Clock;
   #errors = 0;
   #timer: Timer | undefined;
   #timerStarted = 0;
 
+  readonly #initialId: number;
   readonly #bus: ApicBus;
 
   /** Without a bus it is alone. */
   constructor(clock: Clock, id = 0, bus: ApicBus = deliverAlone) {
     this.#clock = clock;
-    this.#registers.set(Apic.Id, (id << 24) >>> 0);
+    this.#initialId = id;
     this.#bus = bus;
+    this.#reset();
+    this.#registers.set(Apic.Svr, SVR_ENABLE | 0xff); // as firmware leaves it
   }
 
   get id(): number {
-    return this.#get(Apic.Id) >>> 24;
+    return this.#mode === "x2apic" ? this.#initialId : this.#get(Apic.Id) >>> 24;
+  }
+
+  get mode(): ApicMode {
+    return this.#mode;
+  }
+  /** Disabled it forgets everything; in x2APIC mode id and logical id are those of power-on (APM 2, 16.9 to 16.12). */
+  set mode(mode: ApicMode) {
+    this.#mode = mode;
+    if (mode === "disabled") this.#reset();
+    if (mode === "x2apic") this.#registers.set(Apic.Id, this.#initialId).set(Apic.Ldr, this.#clusterId);
+  }
+
+  /** The logical id in x2APIC mode: cluster in 31:16, one bit of 15:0 (APM 2, 16.14). */
+  get #clusterId(): number {
+    return (((this.#initialId >> 4) << 16) | (1 << (this.#initialId & 15))) >>> 0;
+  }
+
+  #reset(): void {
+    this.#clock.cancel(this.#timer);
+    this.#timer = undefined;
+    this.#registers.clear();
+    this.#registers.set(Apic.Id, (this.#initialId << 24) >>> 0);
+    this.#registers.set(Apic.Dfr, 0xffff_ffff).set(Apic.Svr, 0xff);
+    for (const offset of LOCAL_VECTORS) this.#registers.set(offset, LVT_MASKED);
+    for (const set of [this.irr, this.isr, this.#level]) set.clearAll();
+    this.#errors = 0;
   }
 
   /** A message as a device or the I/O APIC writes it (APM 2, 16.11); true if this processor took it. */
@@ -145,8 +149,12 @@ export class LocalApic implements MmioDevice {
 
   /** Whether an interrupt with this destination is for this processor (APM 2, 16.6.1). */
   isFor(destination: number, logical: boolean): boolean {
-    if (destination === 0xff) return true;
+    if (this.#mode === "disabled") return false;
+    if (destination === (this.#mode === "x2apic" ? X2APIC_BROADCAST : BROADCAST)) return true;
     if (!logical) return destination === this.id;
+    if (this.#mode === "x2apic") {
+      return this.#clusterId >>> 16 === destination >>> 16 && (this.#clusterId & destination & 0xffff) !== 0;
+    }
     const mine = this.#get(Apic.Ldr) >>> 24;
     if (this.#get(Apic.Dfr) >>> 28 === 0xf) return (mine & destination) !== 0;
     return mine >> 4 === destination >> 4 && (mine & destination & 0xf) !== 0;
@@ -154,6 +162,7 @@ export class LocalApic implements MmioDevice {
 
   /** The same for one that another local APIC, or this one, has sent. */
   isForIpi(sender: LocalApic, { shorthand, destination }: SentIpi, logical: boolean): boolean {
+    if (this.#mode === "disabled") return false;
     if (shorthand === Shorthand.None) return this.isFor(destination, logical);
     if (shorthand === Shorthand.Self) return this === sender;
     return shorthand === Shorthand.All || this !== sender;
@@ -187,8 +196,15 @@ export class LocalApic implements MmioDevice {
     return vector;
   }
 
+  /** Its page, which in other modes belongs to nothing. */
   readMmio(offset: number): number {
-    const register = offset & 0xff0;
+    return this.#mode === "xapic" ? this.readRegister(offset & 0xff0) : 0xffff_ffff;
+  }
+  writeMmio(offset: number, _width: Width, value: number): void {
+    if (this.#mode === "xapic") this.writeRegister(offset & 0xff0, value);
+  }
+
+  readRegister(register: number): number {
     if (register >= Apic.Isr && register < Apic.Esr) return this.#readVectors(register);
     switch (register) {
       case Apic.Version:
@@ -208,12 +224,11 @@ export class LocalApic implements MmioDevice {
     }
   }
 
-  writeMmio(offset: number, _width: Width, value: number): void {
-    const register = offset & 0xff0;
+  writeRegister(register: number, value: number): void {
     const kept = STORED[register];
     if (kept !== undefined) this.#registers.set(register, (value & kept) >>> 0);
     else if (register === Apic.Eoi) this.#endOfInterrupt();
-    else if (register === Apic.IcrLow) this.#send(value);
+    else if (register === Apic.IcrLow) this.send(value, this.#get(Apic.IcrHigh) >>> 24);
     else if (register === Apic.TimerInitial) this.#startTimer(value);
     else if (register === Apic.Esr) {
       this.#registers.set(Apic.Esr, this.#errors);
@@ -244,9 +259,8 @@ export class LocalApic implements MmioDevice {
     if (this.#level.has(vector)) this.onEoi(vector);
   }
 
-  #send(command: number): void {
+  send(command: number, destination: number): void {
     this.#registers.set(Apic.IcrLow, (command & 0xc_cfff) >>> 0);
-    const destination = this.#get(Apic.IcrHigh) >>> 24;
     const shorthand = (command >>> 18) & 3;
     const delivery = (command >>> 8) & 7;
     const vector = command & 0xff;

@@ -47,12 +47,19 @@ interface Register {
 }
 
 const ALL = (1n << 64n) - 1n;
-const ADDRESS = 0xff_ffff_ffffn;
+export const ADDRESS = 0xff_ffff_ffffn;
 const FIXED_MTRRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 const VARIABLE_MTRRS = 8;
 const WRITE_BACK = 6n;
 /** Eight bytes of memory type, one for each part of a fixed range. */
 const FIXED_WRITE_BACK = 0x0606_0606_0606_0606n;
+
+/** Registers that another part answers for; it throws GeneralProtection for what does not exist. */
+export interface OtherMsrs {
+  has(index: number): boolean;
+  read(index: number): bigint;
+  write(index: number, value: bigint): void;
+}
 
 export interface MsrOptions {
   /** The firmware has turned AMD-V off: VM_CR.SVMDIS, and LOCK so that nobody turns it on. */
@@ -61,19 +68,20 @@ export interface MsrOptions {
   readonly svm?: boolean;
   /** As QEMU's processors do: registers that do not exist read 0 and swallow writes. */
   readonly lenient?: boolean;
-  /** Not the processor that the machine starts on: APIC_BASE says which is (APM 2, 16.3.1). */
-  readonly applicationProcessor?: boolean;
+  /** Registers that belong to another part of the processor. */
+  readonly others?: OtherMsrs;
 }
 
 /** One processor's model-specific registers, with what OVMF leaves in them. */
 export class Msrs {
   readonly #registers = new Map<number, Register>();
   readonly #lenient: boolean;
+  readonly #others: OtherMsrs | undefined;
 
   constructor(readTsc: () => bigint, options: MsrOptions = {}) {
     this.#lenient = options.lenient ?? false;
+    this.#others = options.others;
     this.#define(Msr.Tsc, 0n, ALL, { read: readTsc });
-    this.#define(Msr.ApicBase, options.applicationProcessor ? 0xfee0_0800n : 0xfee0_0900n, ADDRESS & ~0x2ffn);
     for (const index of [Msr.SysenterCs, Msr.SysenterEsp, Msr.SysenterEip]) this.#define(index, 0n, ALL);
     this.#define(Msr.McgCap, 0n, 0n);
     this.#define(Msr.McgStatus, 0n, 7n);
@@ -90,6 +98,7 @@ export class Msrs {
   }
 
   read(index: number): bigint {
+    if (this.#others?.has(index)) return this.#others.read(index);
     const register = this.#registers.get(index);
     if (register) return register.read ? register.read() : register.value;
     if (this.#lenient) return 0n;
@@ -97,6 +106,7 @@ export class Msrs {
   }
 
   write(index: number, value: bigint): void {
+    if (this.#others?.has(index)) return this.#others.write(index, value);
     const register = this.#registers.get(index);
     if (!register && this.#lenient) return;
     const valid = register && (value & ~register.writable) === 0n && (register.check?.(value) ?? true);

@@ -2,8 +2,9 @@
 import { type ApicBus, LocalApic } from "./apic.ts";
 import type { Clock } from "./clock.ts";
 import { Cpuid, type CpuidOptions } from "./cpuid.ts";
-import { Msrs } from "./msrs.ts";
+import { ADDRESS, Msrs } from "./msrs.ts";
 import type { Guest } from "./svm/guest.ts";
+import { ApicMsrs } from "./x2apic.ts";
 
 /** What differs from the boot processor. */
 export interface ProcessorOptions {
@@ -57,7 +58,11 @@ export class Processor {
       svm: cpu.svm ?? true,
       svmDisabled: options.svmDisabled ?? false,
       lenient: lenientMsrs,
-      applicationProcessor: number > 0,
+      others: new ApicMsrs(this.apic, {
+        x2apic: this.cpuid.options.x2apic,
+        bootProcessor: number === 0,
+        reservedAddress: ~ADDRESS,
+      }),
     });
   }
 

@@ -2,12 +2,15 @@
 // The code looks whether CPUID answers there as Sheer does: `@@ alone APIC ok` or `wrong` for each processor that ran it,
 // by its local APIC's number, and then `@@ together APIC ok`. Where the processor has x2APIC mode, all are then put into it,
 // and both are done again, as `@@ x2apic-alone` and `@@ x2apic-together`: the firmware now sends INIT and start-up
-// interrupts by an MSR. At the end `@@ multiprocessor-done` and the number of processors that the firmware has.
+// interrupts by an MSR. On Sheer, each processor then disables its local APIC and enables it again, which ends x2APIC mode,
+// and says as `@@ disabled` whether it was gone in between; the firmware calls them once more, as `@@ enabled`. (Emulators
+// do not enable it again.) At the end `@@ multiprocessor-done` and the number of processors that the firmware has.
 import { firmware } from "../../src/boot/firmware";
 import { MpServices, mpServices, numberOfProcessors } from "../../src/boot/mp-services";
 import { takePages } from "../../src/memory/frames";
-import { APIC_BASE_ENABLED, APIC_BASE_X2APIC, MSR_APIC_BASE } from "../../src/interrupt/apic";
-import { cpuid, physOf, rdmsr, wrmsr } from "../../src/metal";
+import { APIC_PAGE } from "../../src/interrupt/apic";
+import { APIC_BASE_ENABLED, APIC_BASE_X2APIC, ApicRegister, MSR_APIC_BASE } from "../../src/interrupt/apic-registers";
+import { cpuid, physOf, physRead32, physWrite32, rdmsr, wrmsr } from "../../src/metal";
 import { Code } from "./code";
 import { write, writeNumber } from "./console";
 export * from "./no-guest";
@@ -54,7 +57,10 @@ const enum Mode {
   Xapic,
   EnterX2apic,
   X2apic,
+  /** Disables its local APIC, and adds NOT_DISABLED to its number if CPUID then still tells of one. */
+  DisableAndEnable,
 }
+const NOT_DISABLED: u32 = 1 << 9; // where CPUID tells of it
 
 /** EFI_AP_PROCEDURE: code that takes the address of the answers in RCX and adds one. */
 function observer(mode: Mode): u64 {
@@ -64,16 +70,25 @@ function observer(mode: Mode): u64 {
     code.bytes(0xb9, 1).immediate(MSR_APIC_BASE).bytes(0x0f32_0d, 3); // mov ecx,msr; rdmsr; or eax,...
     code.immediate((APIC_BASE_ENABLED | APIC_BASE_X2APIC) as u32).bytes(0x0f30, 2); // ...; wrmsr
   }
+  code.bytes(0x4531d2, 3); // xor r10d,r10d
+  if (mode == Mode.DisableAndEnable) {
+    code.bytes(0xb9, 1).immediate(MSR_APIC_BASE).bytes(0x0f32_25, 3); // mov ecx,msr; rdmsr; and eax,...
+    code.immediate(~(APIC_BASE_ENABLED | APIC_BASE_X2APIC) as u32).bytes(0x0f30_50_52, 4); // ...; wrmsr; push rax; push rdx
+    code.bytes(0xb8, 1).immediate(1).bytes(0x0fa2_81e2, 4); // mov eax,1; cpuid; and edx,...
+    code.immediate(NOT_DISABLED).bytes(0x4189d2_5a_58, 5); // ...; mov r10d,edx; pop rdx; pop rax
+    code.bytes(0xb9, 1).immediate(MSR_APIC_BASE).bytes(0x0d, 1); // mov ecx,msr; or eax,...
+    code.immediate(APIC_BASE_ENABLED as u32).bytes(0x0f30, 2); // ...; wrmsr
+  }
   code.bytes(0xb8, 1).immediate(1).bytes(0xf0_410fc100, 5); // mov eax,1; lock xadd [r8],eax
   code.bytes(0xffc0_c1e004, 5).bytes(0x4d8d0c00, 4); // inc eax; shl eax,4; lea r9,[r8+rax]
   code.bytes(0xb8, 1).immediate(0x4000_0000).bytes(0x31c9_0fa2, 4); // mov eax,leaf; xor ecx,ecx; cpuid
   code.bytes(0x418919_41894904, 7).bytes(0x41895108, 4); // mov [r9],ebx; mov [r9+4],ecx; mov [r9+8],edx
-  if (mode == Mode.Xapic) {
+  if (mode == Mode.Xapic || mode == Mode.DisableAndEnable) {
     code.bytes(0xb8, 1).immediate(1).bytes(0x0fa2_c1eb18, 5); // mov eax,1; cpuid; shr ebx,24
   } else {
     code.bytes(0xb9, 1).immediate(MSR_X2APIC_ID).bytes(0x0f32_89c3, 4); // mov ecx,msr; rdmsr; mov ebx,eax
   }
-  code.bytes(0x4189590c_5b_c3, 6); // mov [r9+12],ebx; pop rbx; ret
+  code.bytes(0x4409d3, 3).bytes(0x4189590c_5b_c3, 6); // or ebx,r10d; mov [r9+12],ebx; pop rbx; ret
   return code.address();
 }
 
@@ -119,17 +134,49 @@ function observeInX2apicMode(services: u64, count: u64, answers: Answers): void 
   tell("x2apic-together", answers);
 }
 
+function onSheer(): bool {
+  const registers = memory.data(32, 8);
+  cpuid(0x4000_0000, 0, registers);
+  return load<u32>(registers, 24) == SIGNATURE_EBX;
+}
+
+/** The boot processor's local APIC, as the firmware's timer needs it. */
+class FirmwareApic {
+  private readonly spurious: u32 = physRead32(APIC_PAGE + ApicRegister.SpuriousVector);
+  private readonly timer: u32 = physRead32(APIC_PAGE + ApicRegister.FirstLocalVector);
+  private readonly pin: u32 = physRead32(APIC_PAGE + ApicRegister.LocalInterrupt0);
+
+  /** Disables it, enables it, and puts it back to how it was. */
+  restart(): void {
+    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~(APIC_BASE_ENABLED | APIC_BASE_X2APIC));
+    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLED);
+    physWrite32(APIC_PAGE + ApicRegister.SpuriousVector, this.spurious);
+    physWrite32(APIC_PAGE + ApicRegister.FirstLocalVector, this.timer);
+    physWrite32(APIC_PAGE + ApicRegister.LocalInterrupt0, this.pin);
+  }
+}
+
+function observeAfterDisabling(services: u64, count: u64, answers: Answers, apic: FirmwareApic): void {
+  runOnEach(services, count, observer(Mode.DisableAndEnable), answers);
+  tell("disabled", answers);
+  apic.restart();
+  runOnEach(services, count, observer(Mode.Xapic), answers);
+  tell("enabled", answers);
+}
+
 export function boot(_info: usize): u64 {
   const services = mpServices();
   const count = services ? numberOfProcessors(services, takePages(1)) : 1;
   const answers = new Answers();
   if (services) {
     const code = observer(Mode.Xapic);
+    const apic = new FirmwareApic();
     runOnEach(services, count, code, answers);
     tell("alone", answers);
     runOnAll(services, code, answers);
     tell("together", answers);
     if (hasX2apic()) observeInX2apicMode(services, count, answers);
+    if (onSheer()) observeAfterDisabling(services, count, answers, apic);
   }
   write("@@ multiprocessor-done ");
   writeNumber(count);

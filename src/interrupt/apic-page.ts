@@ -1,12 +1,15 @@
 import { MmioDevice } from "../memory/hooks";
 import { processors } from "../vcpu/processors";
+import { APIC_PAGE } from "./apic";
 
-/** The page at which every processor finds its own local APIC. */
+/** The page at which every processor finds its own local APIC, or nothing while that is disabled or in x2APIC mode. */
 export class ApicPage extends MmioDevice {
   read(address: u64, width: u32): u64 {
-    return processors.current().apic.read(address, width);
+    const apic = processors.current().apic;
+    return apic.page == APIC_PAGE ? apic.read(address, width) : ~0;
   }
   write(address: u64, width: u32, value: u64): void {
-    processors.current().apic.write(address, width, value);
+    const apic = processors.current().apic;
+    if (apic.page == APIC_PAGE) apic.write(address, width, value);
   }
 }

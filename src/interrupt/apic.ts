@@ -12,28 +12,21 @@ import {
   tryWrmsr,
   wrmsr,
 } from "../metal";
+import {
+  APIC_BASE_ENABLED,
+  APIC_BASE_X2APIC,
+  ApicRegister,
+  LocalVector,
+  MSR_APIC_BASE,
+  MSR_X2APIC_INTERRUPT_COMMAND,
+  SpuriousVector,
+  X2APIC_MSRS,
+} from "./apic-registers";
 import { InterruptWindow } from "./window";
 import { processors } from "../vcpu/processors";
 import { DeliveryMode, sendInterprocessor } from "./interprocessor";
 import { privateVectors } from "./vectors";
 
-/** Local APIC registers, by offset into its page (AMD APM 2, table 16-2); by 16 bytes less, MSRs from X2APIC_MSRS on. */
-export const enum ApicRegister {
-  Id = 0x20,
-  TaskPriority = 0x80,
-  EndOfInterrupt = 0xb0,
-  LogicalDestination = 0xd0,
-  DestinationFormat = 0xe0,
-  SpuriousVector = 0xf0,
-  InterruptCommandLow = 0x300,
-  InterruptCommandHigh = 0x310,
-  FirstLocalVector = 0x320,
-  LastLocalVector = 0x370,
-  TimerInitialCount = 0x380,
-  TimerDivide = 0x3e0,
-}
-const MASKED: u32 = 1 << 16;
-const DISABLED: u32 = 0xff;
 const DELIVERY_PENDING: u32 = 1 << 12;
 const TO_SELF: u32 = 1 << 18;
 const PATIENCE: u32 = 100_000;
@@ -42,29 +35,35 @@ const VECTORS: u32 = 256;
 /** Where the local APIC lies out of reset; moving it is refused. */
 export const APIC_PAGE: u64 = 0xfee0_0000;
 export const APIC_PAGE_SIZE: u64 = 0x1000;
+const NOWHERE: u64 = ~0;
 
-/** In x2APIC mode (AMD APM 2, 16.11). */
-const X2APIC_MSRS: u32 = 0x800;
-export const MSR_X2APIC_TASK_PRIORITY: u32 = 0x808;
-export const MSR_X2APIC_INTERRUPT_COMMAND: u32 = 0x830;
 const X2APIC_COMMAND_RESERVED: u64 = 0xfff3_2000;
-
-export const MSR_APIC_BASE: u32 = 0x1b;
-export const APIC_BASE_X2APIC: u64 = 1 << 10;
-export const APIC_BASE_ENABLED: u64 = 1 << 11;
 
 const BROADCAST: u32 = 0xff;
 const X2APIC_BROADCAST: u32 = 0xffff_ffff;
 const FLAT: u32 = 0xf;
 
+/** How the guest has its local APIC: not at all, in a page, or in MSRs. */
+export const enum ApicMode {
+  Disabled,
+  Xapic,
+  X2apic,
+  /** What the bits of the APIC base must not say. */
+  Illegal,
+}
+
 /**
  * A processor's local APIC between the guest and the real one: to be used on that processor. Everything goes through but:
  * INIT, SIPI and NMI, which Sheer carries out itself; and a task priority of class 1, which would hold back Sheer's
  * vectors 0x10 to 0x1F and which the guest means for vectors that nothing of its own uses. Its id cannot be changed, as on
- * newer processors: other processors could not reach this one any more.
+ * newer processors: other processors could not reach this one any more. For the same reason it is never really disabled.
  */
 export class LocalApic {
-  x2apic: bool = false;
+  mode: ApicMode = ApicMode.Xapic;
+  /** Whether the real one is in x2APIC mode. */
+  private x2apic: bool = false;
+  /** The page that its registers answer in. */
+  page: u64 = APIC_PAGE;
   /** As the guest wrote them; others read the destinations. */
   taskPriority: u32 = 0;
   private logicalDestination: u32 = 0;
@@ -76,9 +75,43 @@ export class LocalApic {
     this.writeTaskPriority(this.realRead(ApicRegister.TaskPriority));
   }
 
+  enterX2apic(): void {
+    wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
+    this.noteMode();
+  }
+
+  /**
+   * The guest disables it. The real one goes on, for Sheer's NMIs, and lets through what reaches a processor without one:
+   * the boot processor's interrupts from an 8259, and NMIs (AMD APM 2, 16.3.1).
+   */
+  disable(bootProcessor: bool): void {
+    this.reset();
+    this.mode = ApicMode.Disabled;
+    this.page = NOWHERE;
+    if (!bootProcessor) return;
+    this.realWrite(ApicRegister.SpuriousVector, SpuriousVector.Enabled);
+    this.realWrite(ApicRegister.LocalInterrupt0, LocalVector.EXTERNAL);
+    this.realWrite(ApicRegister.LocalInterrupt1, LocalVector.NMI);
+  }
+
+  /** And enables it again, out of reset and in xAPIC mode. True if NMIs may have been lost. */
+  enable(): bool {
+    this.reset();
+    const leaves = this.x2apic;
+    if (leaves) {
+      const base = rdmsr(MSR_APIC_BASE) & ~APIC_BASE_X2APIC;
+      wrmsr(MSR_APIC_BASE, base & ~APIC_BASE_ENABLED);
+      wrmsr(MSR_APIC_BASE, base);
+    }
+    this.noteMode();
+    return leaves;
+  }
+
   /** After the processor has changed to or from x2APIC mode: what others need to know of it. */
   noteMode(): void {
     this.x2apic = (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC) != 0;
+    this.mode = this.x2apic ? ApicMode.X2apic : ApicMode.Xapic;
+    this.page = this.x2apic ? NOWHERE : APIC_PAGE;
     const id = this.realRead(ApicRegister.Id);
     this.identity = this.x2apic ? id : id >> 24;
     this.logicalDestination = this.realRead(ApicRegister.LogicalDestination);
@@ -92,6 +125,7 @@ export class LocalApic {
 
   /** Whether an interrupt for this destination reaches it; asked by any processor. */
   answersTo(destination: u32, logical: bool): bool {
+    if (this.mode == ApicMode.Disabled) return false;
     if (destination == (this.x2apic ? X2APIC_BROADCAST : BROADCAST)) return true;
     if (!logical) return destination == this.identity;
     const mine = this.logicalDestination;
@@ -149,8 +183,7 @@ export class LocalApic {
 
   /** The guest's write of the x2APIC's interrupt command; false if it gets #GP. */
   writeCommand(value: u64): bool {
-    if (!this.x2apic) return tryWrmsr(MSR_X2APIC_INTERRUPT_COMMAND, value); // #GP, from the processor itself
-    if (value & X2APIC_COMMAND_RESERVED) return false;
+    if (this.mode != ApicMode.X2apic || value & X2APIC_COMMAND_RESERVED) return false;
     if (sendInterprocessor(value as u32, (value >> 32) as u32)) return true;
     return tryWrmsr(MSR_X2APIC_INTERRUPT_COMMAND, value);
   }
@@ -204,7 +237,7 @@ export class LocalApic {
   reset(): void {
     this.writeTaskPriority(0);
     for (let at: u32 = ApicRegister.FirstLocalVector; at <= (ApicRegister.LastLocalVector as u32); at += 16)
-      this.realWrite(at, MASKED);
+      this.realWrite(at, LocalVector.MASKED);
     this.realWrite(ApicRegister.TimerInitialCount, 0);
     this.realWrite(ApicRegister.TimerDivide, 0);
     for (let i: u32 = 0; i < VECTORS; i++) {
@@ -219,7 +252,9 @@ export class LocalApic {
       this.writeRegister(ApicRegister.LogicalDestination, 0);
       this.writeRegister(ApicRegister.DestinationFormat, 0xffff_ffff);
     }
-    this.realWrite(ApicRegister.SpuriousVector, DISABLED);
+    this.realWrite(ApicRegister.ErrorStatus, 0); // the first write only fetches what has accumulated
+    this.realWrite(ApicRegister.ErrorStatus, 0);
+    this.realWrite(ApicRegister.SpuriousVector, SpuriousVector.Disabled);
   }
 
   private realRead(offset: u32): u32 {

@@ -1,3 +1,4 @@
+import { ApicMode, LocalApic } from "../interrupt/apic";
 import { cpuid } from "../metal";
 import { Registers } from "./vcpu";
 
@@ -11,6 +12,8 @@ const enum Leaf {
 }
 
 const HYPERVISOR: u64 = 1 << 31;
+/** In EDX: the local APIC is enabled (AMD APM 2, 16.3.1). */
+const APIC: u64 = 1 << 9;
 const OSXSAVE: u64 = 1 << 27;
 const VMX: u64 = 1 << 5;
 const OSPKE: u64 = 1 << 4;
@@ -37,14 +40,15 @@ export class GuestCpuid {
     this.hypervisor = on ? 0 : HYPERVISOR;
   }
 
-  /** Answers for the leaf in EAX and subleaf in ECX; `cr4` is the guest's, which two feature bits mirror. */
-  @inline execute(registers: Registers, cr4: u64): void {
+  /** Answers for the leaf in EAX and subleaf in ECX; `cr4` and `apic` are the guest's, which three feature bits mirror. */
+  @inline execute(registers: Registers, cr4: u64, apic: LocalApic): void {
     const leaf = registers.rax as u32;
     const subleaf = registers.rcx as u32;
     cpuid(leaf, subleaf, changetype<usize>(registers));
     if (leaf == Leaf.Features) {
       const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX)) | this.hypervisor;
       registers.rcx = cr4 & CR4_OSXSAVE ? features | OSXSAVE : features;
+      if (apic.mode == ApicMode.Disabled) registers.rdx &= ~APIC;
     } else if (leaf == Leaf.StructuredExtended) {
       if (subleaf == 0) registers.rcx = cr4 & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
     } else if (leaf >> 28 == 4) {

@@ -181,6 +181,11 @@ export abstract class Vcpu {
     if (!atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 0)) this.pendingNmi = true;
   }
 
+  /** NMIs for this processor, which has not been in the guest, may have been lost: whoever calls it next sends a new one. */
+  missedNmis(): void {
+    atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 0);
+  }
+
   @inline leaveGuest(): void {
     this.inGuest = 0;
   }

@@ -3,7 +3,6 @@ import { carryOutAt } from "../../decode/emulate";
 import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
 import { carryOutPlainMove } from "../../decode/fast";
 import { Outcome } from "../../decode/outcome";
-import { APIC_PAGE } from "../../interrupt/apic";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
 import { guestSpace } from "../../memory/space";
@@ -61,11 +60,11 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
     const code = knownCode(vcpu);
     if (!code || physRead16(code) != Opcode.Cpuid) return false;
     vcpu.registers.rax = vmcb.rax;
-    guestCpuid.execute(vcpu.registers, vmcb.cr4);
+    guestCpuid.execute(vcpu.registers, vmcb.cr4, vcpu.apic);
     vmcb.rax = vcpu.registers.rax;
     vmcb.rip += 2;
     vcpu.counters.countExit(ExitCode.Cpuid);
-  } else if (exitCode == ExitCode.NestedPageFault && (vmcb.exitInfo2 & ~0xfff) == APIC_PAGE) {
+  } else if (exitCode == ExitCode.NestedPageFault && (vmcb.exitInfo2 & ~0xfff) == vcpu.apic.page) {
     const code = knownCode(vcpu);
     if (!code) return false;
     vcpu.load();
@@ -90,7 +89,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
       if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
-      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4);
+      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4, vcpu.apic);
       return;
     case ExitCode.Ioio:
       return portAccess(vcpu);

@@ -1,4 +1,5 @@
-import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic";
+import { ApicMode } from "../../interrupt/apic";
+import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic-registers";
 import { apicBase } from "../../interrupt/apic-base";
 import { cpuid, tryRdmsr, tryWrmsr } from "../../metal";
 import { EFER_SVME, SvmVcpu } from "./vcpu";
@@ -33,7 +34,7 @@ class SvmMsrs {
   private eferBits: u64 = 0;
 
   begin(): void {
-    this.permissions.interceptWrite(MSR_APIC_BASE); // firmware reads it at every timer tick
+    apicBase.begin(this.permissions);
     this.permissions.interceptWrite(MSR_X2APIC_INTERRUPT_COMMAND);
     this.interceptBoth(MSR_X2APIC_TASK_PRIORITY);
     this.interceptBoth(Msr.Efer);
@@ -61,8 +62,11 @@ class SvmMsrs {
       case Msr.VmHsavePa:
       case Msr.SvmKey:
         break;
+      case MSR_APIC_BASE:
+        value = apicBase.read(vcpu);
+        break;
       case MSR_X2APIC_TASK_PRIORITY:
-        if (!vcpu.apic.x2apic) return false;
+        if (vcpu.apic.mode != ApicMode.X2apic) return false;
         value = vcpu.apic.taskPriority;
         break;
       default: {
@@ -86,7 +90,7 @@ class SvmMsrs {
       case MSR_X2APIC_INTERRUPT_COMMAND:
         return vcpu.apic.writeCommand(value);
       case MSR_X2APIC_TASK_PRIORITY:
-        if (!vcpu.apic.x2apic || value > 0xff) return false;
+        if (vcpu.apic.mode != ApicMode.X2apic || value > 0xff) return false;
         vcpu.apic.writeTaskPriority(value as u32);
         return true;
       case Msr.VmCr: // locked: writes are ignored

@@ -1,5 +1,6 @@
 import { physOf } from "../../metal";
 import { takePages } from "../../memory/frames";
+import { MsrIntercepts } from "../msr-intercepts";
 import { PortIntercepts } from "../ports";
 
 /** The I/O permissions map: one bit a port, and three more for accesses across the last (AMD APM 2, 15.10.1). */
@@ -23,7 +24,7 @@ const enum MsrRange {
 }
 
 /** The MSR permissions map: two bits an MSR, read and write. MSRs outside its ranges always cause exits. */
-export class MsrPermissions {
+export class MsrPermissions extends MsrIntercepts {
   private readonly map: usize = takePages(2);
 
   address(): u64 {

@@ -74,34 +74,6 @@ describe("AMD-V's registers", () => {
   });
 });
 
-describe("the APIC base", () => {
-  test("is read as it is, without an exit", () => {
-    const { guest } = boot();
-    expect(guest.rdmsr(Msr.ApicBase)).toBe(0xfee0_0900n);
-    expect(guest.exits(Exit.Msr)).toBe(0);
-  });
-
-  test.each([
-    ["moved", 0xfed0_0900n],
-    ["switched off", 0xfee0_0100n],
-  ])("cannot be %s, which the log says once", (_name, value) => {
-    const machine = boot();
-    for (let i = 0; i < 3; i++) machine.guest.wrmsr(Msr.ApicBase, value);
-    expect(machine.guest.rdmsr(Msr.ApicBase)).toBe(0xfee0_0900n);
-    expect(machine.log().match(/new APIC base/g)).toHaveLength(1);
-  });
-
-  test("may be written as it is", () => {
-    const machine = boot();
-    machine.guest.wrmsr(Msr.ApicBase, 0xfee0_0900n);
-    expect(machine.log()).not.toContain("APIC base");
-  });
-
-  test.each([0, 7, 9, 10, 40, 63])("refuses reserved bit %i", (bit) => {
-    expectRefused(boot(), Msr.ApicBase, 0xfee0_0900n | (1n << BigInt(bit)));
-  });
-});
-
 describe("other registers", () => {
   test.each([0x0000_1234, 0x0000_2000, 0x4000_0000, 0xc000_1fff, 0xc000_2000, 0xc001_2000, 0xffff_ffff])(
     "that do not exist, such as %i, are #GP",
