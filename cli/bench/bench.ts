@@ -29,6 +29,9 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
   // By the clock of the wall, one and two alike: by that of instructions, Linux took too long to start its second processor.
   const totalOfOne = sumOf(await countExits(bench, sheer, { cpus: 1 }));
   const totalOfTwo = sumOf(await countExits(bench, sheer, { cpus: 2 }));
+  bench.progress("exits, 2 processors, threads on one at a time");
+  const threadsOnOne = { ...sheer, settings: `${sheer.settings} threads.oneProcessor=on` };
+  const totalWithThreadsOnOne = sumOf(await countExits(bench, threadsOnOne, { cpus: 2 }));
   return {
     rows: [
       ...instructions,
@@ -36,6 +39,7 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
       ...networkRows(bare, withSheer),
       makeRow("exits, from the UEFI shell to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
       makeScalingRow("exits, 2 processors, by the clock of the wall", "exits", totalOfOne, totalOfTwo, 1.5),
+      makeScalingRow("the same, threads on one at a time", "exits", totalOfTwo, totalWithThreadsOnOne, 1.25),
       makeRow("sheer.efi", "bytes", undefined, (await stat(sheer.efi)).size, { atMost: 512 * 1024 }),
       makeRow("core.wasm", "bytes", undefined, (await stat(coreWasm)).size),
     ],

@@ -4,7 +4,7 @@ export interface Row {
   unit: string;
   bare?: number;
   sheer?: number;
-  /** Sheer's figure in parts of the bare one, or of Sheer's own on one processor. */
+  /** Sheer's figure in parts of the bare one, or of another of Sheer's own. */
   ratio?: number;
   limit?: Limit;
   /** Is the limit kept? Left out without a limit, or when Sheer was not measured. */
@@ -26,11 +26,11 @@ export function makeRow(what: string, unit: string, bare?: number, sheer?: numbe
   };
 }
 
-/** A figure with several processors, beside the same with one. */
-export function makeScalingRow(what: string, unit: string, one: number, several: number, ratioAtMost: number): Row {
-  const ratio = several / one;
+/** A figure of Sheer's beside another of its own, such as that of several processors beside one's. */
+export function makeScalingRow(what: string, unit: string, before: number, sheer: number, ratioAtMost: number): Row {
+  const ratio = sheer / before;
   const limit = { ratioAtMost };
-  return { what, unit, sheer: several, ratio, limit, met: keeps(limit, several, ratio) };
+  return { what, unit, sheer, ratio, limit, met: keeps(limit, sheer, ratio) };
 }
 
 /** A figure that could not be had keeps no limit. */
