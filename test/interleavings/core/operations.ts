@@ -7,6 +7,7 @@ import { processors } from "../../../src/vcpu/processors";
 import { Registers } from "../../../src/vcpu/vcpu";
 import { Note, note, runGuest, step, waitForNmi, WINDOW_NMI } from "./host";
 import { TestVcpu } from "./vcpu";
+export * from "./buddy";
 export * from "./threads";
 
 class BrokenLock {
