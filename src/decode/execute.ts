@@ -4,7 +4,7 @@ import { STATUS_FLAGS, compute, conditionHolds } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { compareAndExchangePair, exchange, testBit } from "./atomic";
 import { Instruction, Repeat, signExtend, truncate } from "./instruction";
-import { Form, Operation } from "./opcodes";
+import { Form, MOVNTI, Operation } from "./opcodes";
 import { finish, prepare, readE, readG, writeE, writeG, writeRegister } from "./operands";
 import { Outcome } from "./outcome";
 import { doubleShift, shift } from "./shift";
@@ -80,8 +80,7 @@ function isLegal(instruction: Instruction): bool {
     case Operation.Movsxd:
       return instruction.codeBits == 64; // ARPL elsewhere
     case Operation.Mov:
-      // MOVNTI
-      return instruction.opcode != 0x0fc3 || (instruction.inMemory && !instruction.operandPrefix);
+      return instruction.opcode != MOVNTI || (instruction.inMemory && !instruction.operandPrefix);
     default:
       return true;
   }

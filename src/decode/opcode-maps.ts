@@ -1,4 +1,15 @@
-import { BYTE, FORM_SHIFT, Form, IMMEDIATE_SHIFT, INVALID_64, Immediate, MODRM, OpcodeMap, Operation } from "./opcodes";
+import {
+  BYTE,
+  FORM_SHIFT,
+  Form,
+  IMMEDIATE_SHIFT,
+  INVALID_64,
+  Immediate,
+  MODRM,
+  MOVNTI,
+  OpcodeMap,
+  Operation,
+} from "./opcodes";
 
 // Operands by the letters of APM 3, appendix A.
 
@@ -183,7 +194,7 @@ function fillMapTwo(map: StaticArray<u32>): void {
   pair(map, 0xbe, Operation.Movsx | G_E);
   pair(map, 0xc0, Operation.Xadd | E_G);
   range(map, 0xc2, 0xc2, Operation.Other | MODRM | IB);
-  range(map, 0xc3, 0xc3, Operation.Mov | E_G); // MOVNTI
+  range(map, MOVNTI & 0xff, MOVNTI & 0xff, Operation.Mov | E_G);
   range(map, 0xc4, 0xc6, Operation.Other | MODRM | IB);
   range(map, 0xc7, 0xc7, Operation.Group9 | E);
   range(map, 0xc8, 0xcf, Operation.Other);

@@ -111,6 +111,9 @@ export const MODRM: u32 = 1 << 14;
 export const BYTE: u32 = 1 << 15;
 export const INVALID_64: u32 = 1 << 16;
 
+/** MOVNTI, which has no 16-bit operands. */
+export const MOVNTI: u32 = 0x0fc3;
+
 /** Opcode maps, as `Instruction.opcode` has them above the last byte. */
 export const enum OpcodeMap {
   One = 0,

@@ -1,15 +1,13 @@
 import { randomNumbers } from "./guest.ts";
-import { DATA, type State, WINDOW_SIZE } from "./native.ts";
+import { DATA, DATA_16, type State, WINDOW_SIZE } from "./native.ts";
 
-// Encodings and operands for instructions that effects.test.ts compares with a real processor.
+// Encodings and operands for instructions whose effects are compared with a processor's.
 
 export const Flag = { Cf: 1n, Pf: 4n, Af: 16n, Zf: 64n, Sf: 128n, Df: 1024n, Of: 2048n } as const;
 const STATUS = Flag.Cf | Flag.Pf | Flag.Af | Flag.Zf | Flag.Sf | Flag.Of;
 
-/** An instruction with its operands, and the flags that the manual leaves undefined after it. */
 export interface Case extends State {
   name: string;
-  undefined: bigint;
 }
 
 const INTERESTING = [
@@ -53,8 +51,25 @@ export abstract class CaseMaker {
   readonly cases: Case[] = [];
   protected readonly random: () => number;
 
-  constructor(protected readonly bits: 32 | 64) {
+  constructor(protected readonly bits: 16 | 32 | 64) {
     this.random = randomNumbers(bits + 0xface);
+  }
+
+  /** The middle of the memory as an offset in its segment, as rBX and rSP have it. */
+  protected get data(): bigint {
+    return this.bits === 16 ? DATA_16 : DATA;
+  }
+  /** ModRM with a memory operand at rBX and a displacement of 8 bits. */
+  protected modRmOf(reg: number): number {
+    return 0x40 | (reg << 3) | (this.bits === 16 ? 7 : 3);
+  }
+  /** Bytes of an immediate operand of up to 32 bits. */
+  protected immediateSize(prefix: number[]): number {
+    return prefix.includes(0x66) === (this.bits === 16) ? 4 : 2;
+  }
+  /** A prefix for addresses of 32 bits where they are not usual. */
+  protected get address32(): number[] {
+    return this.bits === 16 ? [0x67] : [];
   }
 
   private pick<T>(from: readonly T[]): T {
@@ -67,9 +82,9 @@ export abstract class CaseMaker {
 
   protected add(name: string, code: number[], undefinedFlags = 0n, setup?: Setup): void {
     const registers = Array.from({ length: 16 }, () => this.value());
-    registers[Register.Rbx] = DATA;
-    registers[Register.Rsp] = DATA;
-    if (this.bits === 32) registers.forEach((value, i) => (registers[i] = i < 8 ? BigInt.asUintN(32, value) : 0n));
+    registers[Register.Rbx] = this.data;
+    registers[Register.Rsp] = this.data;
+    if (this.bits !== 64) registers.forEach((value, i) => (registers[i] = i < 8 ? BigInt.asUintN(32, value) : 0n));
     const memory = new Uint8Array(WINDOW_SIZE);
     const view = new DataView(memory.buffer);
     for (let at = 0; at < WINDOW_SIZE; at += 8) view.setBigUint64(at, this.value());
@@ -82,7 +97,7 @@ export abstract class CaseMaker {
 
   /** Prefixes that choose operand sizes and, in 64-bit mode, registers. */
   protected get prefixes(): number[][] {
-    if (this.bits === 32) return [[], [0x66]];
+    if (this.bits !== 64) return [[], [0x66]];
     return [[], [0x66], [0x48], [0x40], [0x44], [0x4c], [0x66, 0x44]];
   }
 
@@ -106,10 +121,10 @@ export abstract class CaseMaker {
         // Not Register.Rbx as a register operand: it is the address.
         const field = reg ?? this.pick([0, 1, 2, 5, 6, 7]);
         const displacement = aligned ? this.pick([0, 16, 0xf0]) : this.pick([0, 8, 0x11, 0xff, 0xfe, 0xfd, 0xf9, 0xc0]);
-        const size = immediate === 4 && prefix[0] === 0x66 ? 2 : immediate;
+        const size = immediate === 4 ? this.immediateSize(prefix) : immediate;
         const tail = Array.from({ length: size }, () => this.random() >>> 24);
         const start = [...(lock ? [0xf0] : []), ...prefix, ...opcode];
-        const memory = [...start, 0x43 | (field << 3), displacement, ...tail];
+        const memory = [...start, this.modRmOf(field), displacement, ...tail];
         this.add(`${name} memory`, memory, undefinedFlags, setup);
         const register = [...start, 0xc0 | (field << 3) | this.pick([0, 1, 2, 5, 6, 7]), ...tail];
         if (alsoRegister && !lock) this.add(`${name} register`, register, undefinedFlags, setup);

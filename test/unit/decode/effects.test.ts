@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type Case, Flag } from "./case-maker.ts";
 import { Cases } from "./cases.ts";
 import { Guest, Outcome } from "./guest.ts";
-import { CODE, DATA, type State, WINDOW_SIZE, runNatively } from "./native.ts";
+import { CODE, DATA, type State, WINDOW_SIZE, hasAvx, runNatively } from "./native.ts";
 
 // What instructions do, compared with this machine's own processor: registers, flags and memory.
 
@@ -78,7 +78,7 @@ function differences(before: Case, expected: State, actual: State & { outcome: n
 
 test.each<32 | 64>([64, 32])("%i-bit instructions do what the processor does", (bits) => {
   enter(bits);
-  const cases = new Cases(bits).make();
+  const cases = new Cases(bits).make({ avx: hasAvx, emulated: false });
   const expected = runNatively(cases);
   const wrong = cases.flatMap((before, i) =>
     differences(before, expected[i]!, emulate(before)).map((text) => `${before.name} (${bytes(before.code)}): ${text}`),

@@ -128,7 +128,7 @@ export abstract class VectorCases extends CaseMaker {
   private move({ name, aligned, immediate }: VectorMove, start: number[], length: number): void {
     const places = aligned === true ? [0, 0x20, 0xe0, 0xc0] : [0, 8, 0x11, 0xff, 0xf9, 0xf1, 0xe1, 0xc0];
     const displacement = places[this.random() % places.length]!;
-    const modRm = 0x43 | ((this.random() & 7) << 3);
+    const modRm = this.modRmOf(this.random() & 7);
     const vexed = start[0] === 0xc4 || start[0] === 0xc5;
     const tail = immediate === true ? [this.random() >>> 24] : [];
     this.add(`${vexed ? "v" : ""}${name} ${length}`, [...start, modRm, displacement, ...tail]);
