@@ -19,9 +19,18 @@ export function carryOut(vcpu: Vcpu, bus: MemoryBus): Outcome {
   return outcome == Outcome.Done ? execute(vcpu, bus) : outcome;
 }
 
+/** The same for an exit by a port, INS or OUTS, for which the processor has checked the guest's right to it. */
+export function carryOutPort(vcpu: Vcpu, bus: MemoryBus): Outcome {
+  vcpu.instruction.portChecked = true;
+  const outcome = carryOut(vcpu, bus);
+  vcpu.instruction.portChecked = false;
+  return outcome;
+}
+
 /** The same for an access that stopped at a known guest-physical address, with a short way for plain MOVs. */
 export function carryOutAt(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): Outcome {
   const code = fetchedCode(vcpu);
   if (code && carryOutPlainMove(vcpu.registers, code, bus, faultAddress)) return Outcome.Done;
+  vcpu.instruction.portChecked = false; // a trap may have left it
   return carryOut(vcpu, bus);
 }

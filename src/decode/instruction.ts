@@ -130,6 +130,9 @@ export class Instruction {
   /** Sign-extended to 64 bits. */
   immediate: u64 = 0;
 
+  /** The processor has checked the guest's right to the port. */
+  portChecked: bool = false;
+
   /** Status flags while the instruction is carried out. */
   flags: u32 = 0;
   readonly memory: MemoryOperand = new MemoryOperand();

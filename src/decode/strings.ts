@@ -1,6 +1,6 @@
 import { Access } from "../memory/translate";
 import { guestPorts } from "../vcpu/io";
-import { Gpr, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
+import { Exception, Gpr, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
 import { resolve } from "./address";
 import { compute } from "./arithmetic";
 import { MemoryBus } from "./bus";
@@ -16,8 +16,9 @@ const LONGEST_PORT_ACCESS: u32 = 4;
 const MAXIMUM_REPETITIONS: u32 = 256;
 
 /**
- * MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS; ports are reached as by IN and OUT. A repeated one works like the processor's: after each repetition rCX, rSI and rDI
- * are where they must be to go on from RIP, so that it can stop for a fault or after MAXIMUM_REPETITIONS.
+ * MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS; ports are reached as by IN and OUT. A repeated one works like the
+ * processor's: after each repetition rCX, rSI and rDI are where they must be to go on from RIP, so that it can stop for a
+ * fault or after MAXIMUM_REPETITIONS.
  */
 export function carryOutString(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): Outcome {
   if (instruction.repeat == Repeat.None) {
@@ -44,7 +45,10 @@ function step(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): bool {
   const operation = instruction.operation;
   const fromPort = operation == Operation.Ins;
   const toPort = operation == Operation.Outs;
-  if (fromPort || toPort) instruction.width = min<u32>(instruction.width, LONGEST_PORT_ACCESS);
+  if (fromPort || toPort) {
+    instruction.width = min<u32>(instruction.width, LONGEST_PORT_ACCESS);
+    if (!mayUsePorts(vcpu)) return false;
+  }
   const width = instruction.width;
   const source = instruction.memory;
   const target = instruction.other;
@@ -70,6 +74,18 @@ function step(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): bool {
   if (usesSource) addToAddressRegister(registers, Gpr.Rsi, instruction.addressSize, stride);
   if (usesTarget) addToAddressRegister(registers, Gpr.Rdi, instruction.addressSize, stride);
   return true;
+}
+
+/**
+ * The guest's right to ports, or #GP. Of an instruction that stopped at memory the processor may have checked another
+ * one, which has since been changed. I/O permission bitmaps are not looked at then: they permit nothing.
+ */
+function mayUsePorts(vcpu: Vcpu): bool {
+  const flags = vcpu.registers.rflags as u32;
+  const level = (flags & Rflags.Iopl) >> 12;
+  if (vcpu.instruction.portChecked || (vcpu.cpl() <= level && !(flags & Rflags.Vm))) return true;
+  vcpu.raiseWithError(Exception.GeneralProtection, 0);
+  return false;
 }
 
 /** Resolves the operand at rSI (in the segment that prefixes choose) or rDI (always in ES). */

@@ -60,6 +60,7 @@ export const enum Rflags {
   If = 1 << 9,
   Df = 1 << 10,
   Of = 1 << 11,
+  Iopl = 3 << 12,
   Rf = 1 << 16,
   Vm = 1 << 17,
   Ac = 1 << 18,

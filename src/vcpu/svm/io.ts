@@ -1,4 +1,4 @@
-import { carryOut } from "../../decode/emulate";
+import { carryOutPort } from "../../decode/emulate";
 import { Outcome } from "../../decode/outcome";
 import { guestSpace } from "../../memory/space";
 import { Exception } from "../vcpu";
@@ -32,7 +32,7 @@ export function portAccess(vcpu: SvmVcpu): void {
 
 /** The decoder finds segment, address size and repetition itself: not every processor reports them. */
 function portString(vcpu: SvmVcpu): void {
-  const outcome = carryOut(vcpu, guestSpace.bus);
+  const outcome = carryOutPort(vcpu, guestSpace.bus);
   if (outcome == Outcome.Done) vcpu.finishInstruction();
   else if (outcome == Outcome.Unknown) vcpu.raise(Exception.InvalidOpcode);
 }

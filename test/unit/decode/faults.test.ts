@@ -132,6 +132,26 @@ test("CMPXCHG16B off its alignment raises #GP; alignment checking raises #AC at 
   expect(guest.exception).toBe(Vector.AlignmentCheck);
 });
 
+test("INS that memory stopped needs IOPL; after an exit for its port the processor has checked it", () => {
+  guest.view.setBigUint64(0x10_1000, 0x27n | 0xc0n, true); // for CPL 3 too
+  guest.setMode(64, 3);
+  guest.set("rdx", 0x60n);
+  const run = (flags: bigint, step: () => number) => {
+    guest.set("rdi", DATA);
+    guest.set("rflags", flags);
+    guest.code([0x6c]);
+    return step();
+  };
+  expect(run(0x2002n, () => guest.core.step())).toBe(Outcome.Faulted);
+  expect([guest.exception, guest.error, guest.get("rdi")]).toEqual([Vector.GeneralProtection, 0, DATA]);
+  expect(run(0x3002n, () => guest.core.step())).toBe(Outcome.Done);
+  expect(run(0x2002n, () => guest.core.stepPort())).toBe(Outcome.Done);
+  expect(guest.memory[Number(DATA)]).toBe(0xff);
+  expect(run(0x3_3002n, () => guest.core.step())).toBe(Outcome.Faulted); // virtual-8086 mode asks the bitmap alone
+  guest.setMode(64, 0);
+  expect(run(0x2n, () => guest.core.step())).toBe(Outcome.Done);
+});
+
 test("RFLAGS.RF is cleared, and a long REP stops between repetitions", () => {
   guest.set("rflags", 0x10002n);
   guest.set("rcx", 300n);
