@@ -10,6 +10,8 @@ const limits: Record<string, Limit> = {
   "cr0-wp": { atMost: 60 },
   "apic-read": { atMost: 250 },
   "apic-write": { atMost: 250 },
+  "mmio-read": { atMost: 300 },
+  "mmio-write": { atMost: 300 },
 };
 
 /**

@@ -1,4 +1,4 @@
-import { MmioDevice, MmioHooks } from "../memory/hooks";
+import { Memory, MmioDevice, MmioHooks } from "../memory/hooks";
 import { guestMemory } from "../memory/guest";
 import {
   physRead16,
@@ -11,8 +11,8 @@ import {
   physWrite8,
 } from "../metal";
 
-/** Where an instruction's memory accesses go, by guest-physical address. Widths are 1, 2, 4 or 8 bytes, within a page. */
-export abstract class MemoryBus {
+/** Where an instruction's memory accesses go, each within a page. */
+export abstract class MemoryBus implements Memory {
   abstract read(address: u64, width: u32): u64;
   abstract write(address: u64, width: u32, value: u64): void;
 }

@@ -1,6 +1,6 @@
 import { physRead32, physRead64 } from "../metal";
+import { Memory } from "../memory/hooks";
 import { Registers, Rflags } from "../vcpu/vcpu";
-import { MemoryBus } from "./bus";
 
 const PAGE_OFFSET: u64 = 0xfff;
 /** More than the longest form here: REX, opcode, ModRM, SIB, displacement, immediate. */
@@ -16,7 +16,7 @@ const LONGEST: u64 = 12;
  * because another processor may have changed the instruction meanwhile, and because the second part of an access
  * across pages may have been the one that stopped.
  */
-export function carryOutPlainMove<T extends MemoryBus>(
+export function carryOutPlainMove<T extends Memory>(
   registers: Registers,
   code: u64,
   device: T,
@@ -39,27 +39,34 @@ export function carryOutPlainMove<T extends MemoryBus>(
   let displacement = (bytes >> 16) as u32;
   // Only the address's offset in its page is of interest.
   let offset: u32 = 0;
+  let direct: bool = false;
   if (base == 4) {
     const index = ((displacement >> 3) & 7) | ((rex & 2) << 2);
     if (index != 4) offset = (registers.get(index) as u32) << ((displacement >> 6) & 3);
     base = displacement & 7;
     displacement = (bytes >> 24) as u32;
     length++;
-  } else if (base == 5 && mod == 0) {
-    return false; // RIP-relative
+    direct = base == 5;
   }
-  if (base == 5 && mod == 0) {
-    offset += displacement;
-    length += 4;
+  if (mod == 0) {
+    if (direct) {
+      offset += displacement;
+      length += 4;
+    } else if (base == 5) {
+      return false; // RIP-relative
+    } else {
+      offset += registers.get(base | ((rex & 1) << 3)) as u32;
+    }
   } else {
+    if (mod == 3) return false;
     offset += registers.get(base | ((rex & 1) << 3)) as u32;
     if (mod == 2) {
       offset += displacement;
       length += 4;
-    } else if (mod == 1) {
+    } else {
       offset += displacement as i8 as u32;
       length++;
-    } else if (mod == 3) return false;
+    }
   }
   if ((offset ^ (faultAddress as u32)) & (PAGE_OFFSET as u32)) return false;
 

@@ -1,11 +1,32 @@
 import { TicketLock } from "../threads/lock";
 
-/** A device whose registers the guest reaches by memory accesses that Sheer answers. Widths are 1, 2, 4 or 8 bytes. */
-export abstract class MmioDevice {
+/** What answers accesses at guest-physical addresses. Widths are 1, 2, 4 or 8 bytes. */
+export interface Memory {
+  read(address: u64, width: u32): u64;
+  write(address: u64, width: u32, value: u64): void;
+}
+
+/** A device whose registers the guest reaches by memory accesses that Sheer answers. */
+export abstract class MmioDevice implements Memory {
   /** `lock` is held while the device answers; without one it looks after itself. */
   constructor(readonly lock: TicketLock | null = null) {}
   abstract read(address: u64, width: u32): u64;
   abstract write(address: u64, width: u32, value: u64): void;
+}
+
+/** The hook that one processor last found: it forgets it before it runs the guest after any hook has changed. */
+export class RecentHook {
+  base: u64 = 0;
+  end: u64 = 0;
+  device: MmioDevice | null = null;
+
+  @inline has(address: u64, length: u64): bool {
+    return address >= this.base && address + length <= this.end;
+  }
+  forget(): void {
+    this.base = this.end = 0;
+    this.device = null;
+  }
 }
 
 const MAXIMUM_HOOKS: i32 = 32;
@@ -71,6 +92,21 @@ export class MmioHooks {
     }
     this.lock.release();
     return found;
+  }
+
+  /** The same, which is then in `recent` too. */
+  findRecent(recent: RecentHook, address: u64, length: u64): MmioDevice | null {
+    const end = address + length;
+    recent.forget();
+    this.lock.acquire();
+    for (let i = 0; i < this.count; i++) {
+      if (address < unchecked(this.bases[i]) || end > unchecked(this.ends[i])) continue;
+      recent.base = unchecked(this.bases[i]);
+      recent.end = unchecked(this.ends[i]);
+      recent.device = unchecked(this.devices[i]);
+    }
+    this.lock.release();
+    return recent.device;
   }
 
   /** Whether any hook lies in a range. */

@@ -39,5 +39,5 @@ export function writeMemory(address: u64, width: u32, value: u32): void {
 
 /** The bits that a value of `width` bytes has. */
 export function widthMask(width: u32): u32 {
-  return width >= 4 ? 0xffff_ffff : ((1 as u32) << (width << 3)) - 1;
+  return 0xffff_ffff >> (32 - (width << 3));
 }

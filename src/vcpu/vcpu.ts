@@ -4,6 +4,7 @@ import { CodePlaces } from "../decode/place";
 import { LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
+import { RecentHook } from "../memory/hooks";
 import { atomicExchange32, atomicLoad32, atomicStore32 } from "../metal";
 import { scheduler } from "../threads/scheduler";
 import { processors } from "./processors";
@@ -102,6 +103,7 @@ export abstract class Vcpu {
   /** Where the decoder takes this processor's instructions apart. */
   readonly instruction: Instruction = new Instruction();
   readonly places: CodePlaces = new CodePlaces();
+  readonly recentHook: RecentHook = new RecentHook();
   readonly apic: LocalApic = new LocalApic();
   readonly interrupts: GuestInterrupts = new GuestInterrupts(this.apic);
   readonly signals: Signals = new Signals();
@@ -204,6 +206,7 @@ export abstract class Vcpu {
   private notice(): void {
     atomicStore32(changetype<usize>(this) + offsetof<Vcpu>("seen"), processors.currentGeneration());
     this.forgetTranslations();
+    this.recentHook.forget();
     if (this.takesPrivateVectors) this.interceptInterrupts();
   }
 

@@ -5,6 +5,7 @@ import { carryOutPlainMove } from "../../decode/fast";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
 import { guestMemory } from "../../memory/guest";
+import { MmioDevice } from "../../memory/hooks";
 import { guestSpace } from "../../memory/space";
 import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
@@ -51,8 +52,8 @@ export function handleWake(run: GuestRun): bool {
 }
 
 /**
- * The short ways for two frequent exits of code whose place is known, in 64-bit mode: CPUID, and a plain MOV to or from the
- * local APIC. False, with nothing changed, for all else.
+ * The short ways for two frequent exits of code whose place is known, in 64-bit mode: CPUID, and a plain MOV to or from
+ * the local APIC or a device. False, with nothing changed, for all else.
  */
 function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
   const vmcb = vcpu.vmcb;
@@ -64,11 +65,11 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
     vmcb.rax = vcpu.registers.rax;
     vmcb.rip += 2;
     vcpu.counters.countExit(ExitCode.Cpuid);
-  } else if (exitCode == ExitCode.NestedPageFault && (vmcb.exitInfo2 & ~0xfff) == vcpu.apic.page) {
+  } else if (exitCode == ExitCode.NestedPageFault) {
     const code = knownCode(vcpu);
     if (!code) return false;
     vcpu.load();
-    if (!carryOutPlainMove(vcpu.registers, code, vcpu.apic, vmcb.exitInfo2)) return false;
+    if (!moveQuickly(vcpu, code, vmcb.exitInfo2)) return false;
     vcpu.store();
     vcpu.counters.countExit(ExitCode.NestedPageFault);
   } else {
@@ -76,6 +77,18 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
   }
   vmcb.interruptShadow = 0;
   return true;
+}
+
+function moveQuickly(vcpu: SvmVcpu, code: u64, address: u64): bool {
+  if ((address & ~0xfff) == vcpu.apic.page) return carryOutPlainMove(vcpu.registers, code, vcpu.apic, address);
+  const recent = vcpu.recentHook;
+  const device = recent.has(address, 4) ? recent.device : guestSpace.hooks.findRecent(recent, address, 4);
+  if (device === null) return false;
+  const lock = device.lock;
+  if (lock) lock.acquire();
+  const done = carryOutPlainMove<MmioDevice>(vcpu.registers, code, device, address);
+  if (lock) lock.release();
+  return done;
 }
 
 /** Where the instruction at RIP was found before, or 0: in other modes, and if more than the next RIP comes after it. */

@@ -84,6 +84,18 @@ describe("a device", () => {
   });
 });
 
+test("a processor knows the hook that it last found until the guest's address space changes", () => {
+  const end = DEVICE + LENGTH;
+  const remembered = () => [DEVICE - 1n, DEVICE, end - 1n, end].map((address) => guest.core.remembersHook(address));
+  expect(guest.core.findRecent(end - 1n)).toBe(1);
+  expect(remembered()).toEqual([0, 1, 1, 0]);
+  expect(guest.core.findRecent(end)).toBe(0);
+  expect(remembered()).toEqual([0, 0, 0, 0]);
+  guest.core.findRecent(DEVICE);
+  guest.core.enterAfterChange();
+  expect(remembered()).toEqual([0, 0, 0, 0]);
+});
+
 test("Sheer's own block reads as zero and takes no writes", () => {
   guest.memory.fill(0x55, 0xf0_0000, 0xf0_0010);
   guest.set("rbx", 0xf0_0000n);

@@ -18,7 +18,11 @@ interface Core {
   begin(physicalBits: number, blockBase: bigint, blockSize: bigint): void;
   hook(base: bigint, length: bigint): number;
   unhook(base: bigint): number;
+  findRecent(address: bigint): number;
+  remembersHook(address: bigint): number;
+  enterAfterChange(): void;
   step(): number;
+  stepPort(): number;
   stepAt(address: bigint): number;
   walk(linear: bigint, access: number): bigint;
   decodeOnly(): number;
@@ -188,6 +192,8 @@ export class Guest {
       // what only the rest of a processor needs
       pause: unused,
       openInterruptWindow: unused,
+      rdmsr: unused,
+      wrmsr: unused,
       // no device decodes any port
       in8: () => 0xff,
       in16: () => 0xffff,

@@ -1,7 +1,7 @@
 // The core's half of the decoder's tests: one guest processor whose state is a block of linear memory that the test
 // fills and reads, and a device that asks the test.
 import { BOOT_INFO, BootInfo } from "../../../../src/boot/info";
-import { Outcome, carryOut, carryOutAt } from "../../../../src/decode/emulate";
+import { Outcome, carryOut, carryOutAt, carryOutPort } from "../../../../src/decode/emulate";
 import { MemoryBus } from "../../../../src/decode/bus";
 import { decode } from "../../../../src/decode/decoder";
 import { controlMoveOperand, controlRegister, instructionLength, isControlMove } from "../../../../src/decode/length";
@@ -9,6 +9,7 @@ import { guestMemory } from "../../../../src/memory/guest";
 import { MmioDevice } from "../../../../src/memory/hooks";
 import { guestSpace } from "../../../../src/memory/space";
 import { setPhysicalBits, translate } from "../../../../src/memory/translate";
+import { processors } from "../../../../src/vcpu/processors";
 import { Exception, Registers, Segment, Vcpu } from "../../../../src/vcpu/vcpu";
 
 export declare function deviceRead(address: u64, width: u32): u64;
@@ -144,9 +145,24 @@ export function hook(base: u64, length: u64): bool {
 export function unhook(base: u64): bool {
   return hooks.remove(base);
 }
+/** Finds the device of a byte as exits do; whether there is one. */
+export function findRecent(address: u64): bool {
+  return hooks.findRecent(vcpu.recentHook, address, 1) !== null;
+}
+export function remembersHook(address: u64): bool {
+  return vcpu.recentHook.has(address, 1);
+}
+export function enterAfterChange(): void {
+  processors.synchronise();
+  vcpu.enterGuest();
+}
 export function step(): Outcome {
   state.exception = NONE;
   return carryOut(vcpu, bus);
+}
+export function stepPort(): Outcome {
+  state.exception = NONE;
+  return carryOutPort(vcpu, bus);
 }
 export function stepAt(address: u64): Outcome {
   state.exception = NONE;
