@@ -8,4 +8,5 @@ import { Processors } from "./interleavings/processors.ts";
 
 suspendable(coreWasm, SUSPENDING_IMPORTS);
 compileCore("decode", "test/unit/decode/core/guest.ts");
+compileCore("types", "test/unit/memory/core/types.ts");
 new Processors(); // compiles its core
