@@ -1,8 +1,9 @@
+import { toConfRule } from "./devices.ts";
 import type { Settings } from "./schema.ts";
 
 /** Sheer's settings file on the EFI system partition: one "key=value" a line, as on sheer.efi's command line. */
 export function toConf(settings: Settings): string {
-  const { log, net, announce, threads, boot } = settings;
+  const { log, net, announce, threads, boot, device } = settings;
   const values: [string, string | undefined][] = [
     ["log", typeof log?.port === "number" ? `0x${log.port.toString(16)}` : log?.port],
     ["log.level", log?.level],
@@ -11,6 +12,7 @@ export function toConf(settings: Settings): string {
     ["stealth", announce?.stealth === undefined ? undefined : announce.stealth ? "on" : "off"],
     ["threads.oneProcessor", threads?.oneProcessor === undefined ? undefined : threads.oneProcessor ? "on" : "off"],
     ["then", boot?.then],
+    ...(device ?? []).map((rule): [string, string] => ["device", toConfRule(rule)]),
   ];
   const lines = values.filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}`);
   return ["# Written by the sheer command from sheer.toml.", ...lines, ""].join("\n");

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { deviceRules } from "./devices.ts";
 
 /** The UART's I/O port has to leave room for its eight registers. */
 const lastPort = 0xfff8;
@@ -46,6 +47,8 @@ export const settingsSchema = z.strictObject({
       then: z.enum(["return", "next"]).optional(),
     })
     .optional(),
+  /** Who gets which PCI device; the first rule that matches says. */
+  device: deviceRules.optional(),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { SheerError } from "../errors.ts";
+import { ruleKeys } from "./devices.ts";
 import { nearest } from "./nearest.ts";
 import { settingsSchema, type Settings } from "./schema.ts";
 
@@ -54,23 +55,38 @@ function hint(key: string, known: string[]): string {
   return close === undefined ? `write one of ${known.join(", ")}` : `did you mean ${close}?`;
 }
 
-/** The keys that the schema has at the top (no path) or in one of its tables. */
+/** The keys that the schema has at the top (no path), in one of its tables, or in a rule for devices. */
 function knownKeys(path: string[]): string[] {
-  const tables = settingsSchema.shape;
-  const table = path[0] as keyof typeof tables | undefined;
-  return Object.keys(table === undefined ? tables : tables[table].unwrap().shape);
+  const { device: _, ...tables } = settingsSchema.shape;
+  const [table] = path;
+  if (table === undefined) return Object.keys(settingsSchema.shape);
+  if (table === "device") return ruleKeys;
+  return Object.keys(tables[table as keyof typeof tables].unwrap().shape);
 }
 
-/** The parser keeps no places, so the line is looked up: the key behind its table's header, or the header itself. */
+/**
+ * The parser keeps no places, so the line is looked up: the key behind its table's header, or the header itself. The
+ * second part of a path is the number of the table where several have one name.
+ */
 function lineOf(path: string[], text: string): number {
-  const [table = "", key] = path;
+  const [table = "", ...rest] = path;
   const lines = text.split("\n").map((line) => line.trim());
-  const header = lines.findIndex(
-    (line) => line.startsWith(`[${table}]`) || line.startsWith(`${table}.`) || startsKey(line, table),
-  );
-  if (key === undefined || header < 0) return Math.max(header, 0) + 1;
+  const isArray = /^\d+$/.test(rest[0] ?? "");
+  const key = isArray ? rest[1] : rest[0];
+  const headers = lines.flatMap((line, index) => (isHeader(line, table) ? [index] : []));
+  const header = headers[isArray ? Number(rest[0]) : 0] ?? headers.at(-1);
+  if (key === undefined || header === undefined) return (header ?? 0) + 1;
   const below = lines.findIndex((line, index) => index > header && startsKey(line, key));
   return (below < 0 ? header : below) + 1;
+}
+
+function isHeader(line: string, table: string): boolean {
+  return (
+    line.startsWith(`[${table}]`) ||
+    line.startsWith(`[[${table}]]`) ||
+    line.startsWith(`${table}.`) ||
+    startsKey(line, table)
+  );
 }
 
 function startsKey(line: string, key: string): boolean {

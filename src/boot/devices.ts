@@ -1,13 +1,26 @@
-import { NetMode, settings } from "../config/settings";
-import { attachNetwork } from "../drivers/net/attach";
+import { settings } from "../config/settings";
+import { reportNetwork } from "../drivers/net/attach";
+import { IntelDriver } from "../drivers/net/intel/driver";
+import { ConcealDriver } from "../pci/conceal";
+import { DeviceMatching } from "../pci/matching";
 import { useMcfg } from "../pci/mcfg";
+import { FunctionScan } from "../pci/scan";
 import { firmware } from "./firmware";
 
 const MCFG: u32 = 0x4746434d; // "MCFG"
 
-/** Takes the devices that Sheer mediates. Everything else stays the guest's. */
+/** Takes the devices that Sheer mediates or hides. Everything else stays the guest's. */
 export function attachDevices(): void {
   const mcfg = firmware.acpiTable(MCFG);
   if (mcfg) useMcfg(mcfg);
-  if (settings.net == NetMode.Virtio) attachNetwork();
+  const matching = new DeviceMatching(settings.devices);
+  matching.add(new IntelDriver());
+  matching.add(new ConcealDriver());
+  matching.check();
+  const scan = new FunctionScan();
+  while (scan.advance()) {
+    const driver = matching.choose(scan.identity);
+    if (driver !== null) driver.attach(scan.identity);
+  }
+  reportNetwork();
 }

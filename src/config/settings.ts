@@ -1,4 +1,6 @@
 import { Level, log } from "../log/log";
+import { DeviceRules } from "./device-rules";
+import { lengthTo, number, same } from "./text";
 
 /** Who has the network card. */
 export const enum NetMode {
@@ -30,9 +32,12 @@ class Settings {
   thenNext: bool = false;
   /** Whether Sheer's threads run on one processor at a time. */
   oneProcessor: bool = false;
+  /** Who gets which PCI device. */
+  readonly devices: DeviceRules = new DeviceRules();
 
   /** Takes the settings in ASCII text; `#` starts a comment. What is not understood is named in the log and changes nothing. */
   parse(text: usize, length: u32): void {
+    this.devices.beginText();
     let at: u32 = 0;
     while (at < length) {
       const first: u32 = load<u8>(text + at);
@@ -54,8 +59,7 @@ class Settings {
   }
 
   private take(word: usize, length: u32): bool {
-    let equals: u32 = 0;
-    while (equals < length && load<u8>(word + equals) != EQUALS) equals++;
+    const equals = lengthTo(word, length, EQUALS);
     if (equals == length) return false;
     const value = word + equals + 1;
     const size = length - equals - 1;
@@ -91,6 +95,7 @@ class Settings {
       else return false;
       return true;
     }
+    if (same(word, equals, "device")) return this.devices.add(value, size);
     return false;
   }
 
@@ -113,33 +118,6 @@ class Settings {
     else return false;
     return true;
   }
-}
-
-function same(text: usize, length: u32, word: string): bool {
-  if (length != (word.length as u32)) return false;
-  for (let i: u32 = 0; i < length; i++) {
-    if (load<u8>(text + i) != (word.charCodeAt(i) as u8)) return false;
-  }
-  return true;
-}
-
-/** A number in decimal or, after 0x, hexadecimal; -1 if it is none or does not fit 31 bits. */
-function number(text: usize, length: u32): i32 {
-  const hex = length > 2 && load<u8>(text) == 48 && (load<u8>(text, 1) | 32) == 120;
-  const base: i64 = hex ? 16 : 10;
-  let value: i64 = 0;
-  for (let i: u32 = hex ? 2 : 0; i < length; i++) {
-    const digit = digitOf(load<u8>(text + i));
-    if (digit >= base || value > 0x7ff_ffff) return -1;
-    value = value * base + digit;
-  }
-  return length ? (value as i32) : -1;
-}
-
-function digitOf(code: u32): i64 {
-  if (code >= 48 && code <= 57) return code - 48;
-  const lower = code | 32;
-  return lower >= 97 && lower <= 102 ? lower - 87 : 99;
 }
 
 export const settings = new Settings();

@@ -1,3 +1,4 @@
+import { log } from "../log/log";
 import { in32, out32 } from "../metal";
 import { TicketLock } from "../threads/lock";
 import { ALL_ONES } from "./header";
@@ -96,4 +97,14 @@ export class PciFunction {
   write32(offset: u32, value: u32): void {
     configSpace.write(this.address, offset, 4, value);
   }
+}
+
+/** Adds a function's address to a line of the log, as `02:00.0`. */
+export function logAddress(address: u32): void {
+  log
+    .hexDigits(address >> 8, 2)
+    .char(0x3a)
+    .hexDigits((address >> 3) & 31, 2)
+    .char(0x2e)
+    .dec(address & 7);
 }

@@ -7,9 +7,19 @@ export const enum Header {
   CacheLineSize = 0x0c,
   HeaderType = 0x0e,
   Bar0 = 0x10,
+  /** Of a bridge: latency timer 31:24, subordinate, secondary and primary bus. */
+  BusNumbers = 0x18,
   SubsystemVendorId = 0x2c,
   CapabilitiesPointer = 0x34,
   InterruptLine = 0x3c,
+}
+
+/** Bit 7 of the header type register: the device has other functions than 0 (6.2.1). */
+export const MULTIFUNCTION: u32 = 0x80;
+/** The rest of the header type register: which layout the header has (6.2.1). */
+export const enum HeaderType {
+  Endpoint = 0,
+  Bridge = 1,
 }
 
 /** Command register (PCI Local Bus 3.0, 6.2.2). */
@@ -37,6 +47,7 @@ export const enum BarFlag {
 /** Capability IDs (PCI Local Bus 3.0, appendix H). */
 export const enum CapabilityId {
   Msi = 0x05,
+  Express = 0x10,
   MsiX = 0x11,
 }
 

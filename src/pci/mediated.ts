@@ -1,8 +1,11 @@
 import { in32 } from "../metal";
 import { MmioDevice } from "../memory/hooks";
+import { guestSpace } from "../memory/space";
+import { portHooks } from "../vcpu/io";
 import { PortDevice } from "../vcpu/ports";
 import { TicketLock } from "../threads/lock";
-import { CONFIG_ADDRESS, CONFIG_ENABLE, configSpace } from "./config";
+import { CONFIG_ADDRESS, CONFIG_DATA, CONFIG_ENABLE, configSpace } from "./config";
+import { ALL_ONES } from "./header";
 import { widthMask } from "./widths";
 
 /**
@@ -32,6 +35,16 @@ export abstract class ConfigDevice {
     const byte = offset & 3;
     if (byte + width > 4) return;
     this.writeDword(offset & ~3, value << (byte << 3), widthMask(width) << (byte << 3));
+  }
+}
+
+/** A function that the guest is not to see: it reads as one that is not there. */
+export class AbsentFunction extends ConfigDevice {
+  readDword(_register: u32): u32 {
+    return ALL_ONES;
+  }
+  writeDword(_register: u32, _value: u32, _mask: u32): void {
+    return;
   }
 }
 
@@ -114,4 +127,14 @@ export class EcamPage extends MmioDevice {
       this.device.write(offset + 4, 4, (value >> 32) as u32);
     }
   }
+}
+
+const ECAM_PAGE_SIZE: u64 = 4096;
+
+/** Puts a device in its function's place in configuration space, on both ways to it; false if there is no room. */
+export function showConfig(device: ConfigDevice): bool {
+  const page = configSpace.ecamPage(device.address);
+  if (page && !guestSpace.hook(page, ECAM_PAGE_SIZE, new EcamPage(device))) return false;
+  if (!portHooks.find(CONFIG_DATA) && !portHooks.add(CONFIG_DATA, 4, configPorts)) return false;
+  return configPorts.add(device);
 }

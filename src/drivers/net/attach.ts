@@ -1,17 +1,17 @@
+import { NetMode, settings } from "../../config/settings";
 import { detachFirmwareDriver } from "../../boot/drivers";
 import { privateVectors } from "../../interrupt/vectors";
 import { log } from "../../log/log";
 import { guestSpace } from "../../memory/space";
 import { Bar } from "../../pci/bar";
 import { findCapability } from "../../pci/capability";
-import { CONFIG_DATA, configSpace, PciFunction } from "../../pci/config";
+import { logAddress, PciFunction } from "../../pci/config";
+import { DeviceDriver } from "../../pci/driver";
 import { CapabilityId, Command, Header } from "../../pci/header";
-import { configPorts, EcamPage } from "../../pci/mediated";
+import { PciIdentity } from "../../pci/identity";
+import { showConfig } from "../../pci/mediated";
 import { MsiCapability } from "../../pci/msi";
-import { FunctionScan } from "../../pci/scan";
-import { portHooks } from "../../vcpu/io";
-import { Generation, generationOf } from "./intel/ids";
-import { IntelCard } from "./intel/card";
+import { NetworkCard } from "./card";
 import { CardInterrupts } from "./virtio/card-interrupts";
 import { VirtioNet } from "./virtio/device";
 import { VirtioFunction } from "./virtio/function";
@@ -20,7 +20,6 @@ const BARS: u32 = 6;
 const EXPANSION_ROM: u32 = 0x30;
 /** Bytes of I/O registers that virtio-net needs. */
 const MINIMUM_IO: u64 = 32;
-const ECAM_PAGE_SIZE: u64 = 4096;
 
 let shown: VirtioFunction | null = null;
 
@@ -33,42 +32,41 @@ export function quietNetwork(): void {
   front.lock.release();
 }
 
-/**
- * Takes the first supported network card of the machine that works and shows the guest a virtio-net in its place.
- * False if there is none: the guest then has all cards as they are.
- */
-export function attachNetwork(): bool {
-  const scan = new FunctionScan();
-  while (scan.advance()) {
-    const generation = generationOf(scan.id);
-    if (generation == Generation.Unsupported) continue;
-    if (attach(new PciFunction(scan.address), scan.id, generation)) return true;
+/** A driver of network cards: it makes the card, this shows the guest a virtio-net in its place. */
+export abstract class NetworkDriver extends DeviceDriver {
+  /** The driver's side of a function whose BAR 0 has its registers at `registers`; nothing is touched yet. */
+  abstract makeCard(pci: PciFunction, id: u32, registers: u64): NetworkCard;
+
+  /** Takes the card, if it works and is the first: the others are the guest's. */
+  attach(identity: PciIdentity): bool {
+    if (shown !== null || settings.net == NetMode.Pass) return false;
+    const pci = new PciFunction(identity.address);
+    detachFirmwareDriver(pci.address >> 8, (pci.address >> 3) & 31, pci.address & 7);
+    const command = pci.read16(Header.Command);
+    const memoryBar = new Bar(pci, 0);
+    const ioBar = findIoBar(pci, memoryBar);
+    if (memoryBar.isIo || memoryBar.base() == 0 || ioBar === null) return refuse(pci, "has no usable registers");
+    // The firmware's driver may have left these off; the MAC address reads as all ones then.
+    pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
+    const card = this.makeCard(pci, identity.id, memoryBar.base());
+    const front = card.start() ? makeFront(pci, card, ioBar, memoryBar) : null;
+    if (front === null || !front.show() || !showConfig(front)) {
+      card.stop();
+      guestSpace.unhook(memoryBar.base());
+      pci.write16(Header.Command, command);
+      return refuse(pci, front === null ? "does not start" : "cannot be hooked");
+    }
+    retireOthers(pci, memoryBar);
+    front.setCommand(command);
+    shown = front;
+    announce(pci, identity.id, card.mac);
+    return true;
   }
-  log.info("no network card is taken: all pass through").end();
-  return false;
 }
 
-function attach(pci: PciFunction, id: u32, generation: Generation): bool {
-  detachFirmwareDriver(pci.address >> 8, (pci.address >> 3) & 31, pci.address & 7);
-  const command = pci.read16(Header.Command);
-  const memoryBar = new Bar(pci, 0);
-  const ioBar = findIoBar(pci, memoryBar);
-  if (memoryBar.isIo || memoryBar.base() == 0 || ioBar === null) return refuse(pci, "has no usable registers");
-  // The firmware's driver may have left these off; the MAC address reads as all ones then.
-  pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
-  const card = new IntelCard(memoryBar.base(), generation);
-  const front = card.start() ? makeFront(pci, card, ioBar, memoryBar) : null;
-  if (front === null || !front.show() || !showConfig(front)) {
-    card.stop();
-    guestSpace.unhook(memoryBar.base());
-    pci.write16(Header.Command, command);
-    return refuse(pci, front === null ? "does not start" : "cannot be hooked");
-  }
-  retireOthers(pci, memoryBar);
-  front.setCommand(command);
-  shown = front;
-  announce(pci, id, card.mac);
-  return true;
+/** Says so if the guest has all network cards as they are. */
+export function reportNetwork(): void {
+  if (shown === null && settings.net == NetMode.Virtio) log.info("no network card is taken: all pass through").end();
 }
 
 function announce(pci: PciFunction, id: u32, mac: u64): void {
@@ -84,21 +82,13 @@ function announce(pci: PciFunction, id: u32, mac: u64): void {
   log.end();
 }
 
-function makeFront(pci: PciFunction, card: IntelCard, ioBar: Bar, memoryBar: Bar): VirtioFunction {
+function makeFront(pci: PciFunction, card: NetworkCard, ioBar: Bar, memoryBar: Bar): VirtioFunction {
   const device = new VirtioNet(card);
   const offset = findCapability(pci, CapabilityId.Msi);
   const msi = offset ? new MsiCapability(pci, offset) : null;
   const vector = offset ? privateVectors.allocate(device) : 0;
   const lines = new CardInterrupts(pci, msi, vector, device);
   return new VirtioFunction(pci, device, lines, ioBar, memoryBar);
-}
-
-/** Puts the front in the card's place in configuration space, on both ways to it. */
-function showConfig(front: VirtioFunction): bool {
-  const page = configSpace.ecamPage(front.address);
-  if (page && !guestSpace.hook(page, ECAM_PAGE_SIZE, new EcamPage(front))) return false;
-  if (!portHooks.find(CONFIG_DATA) && !portHooks.add(CONFIG_DATA, 4, configPorts)) return false;
-  return configPorts.add(front);
 }
 
 function findIoBar(pci: PciFunction, memoryBar: Bar): Bar | null {
@@ -124,13 +114,4 @@ function refuse(pci: PciFunction, why: string): bool {
   logAddress(pci.address);
   log.text(" ").text(why).end();
   return false;
-}
-
-function logAddress(address: u32): void {
-  log
-    .hexDigits(address >> 8, 2)
-    .char(0x3a)
-    .hexDigits((address >> 3) & 31, 2)
-    .char(0x2e)
-    .dec(address & 7);
 }
