@@ -1,7 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { importRules, rulesIn, toToml } from "../settings/bitvisor.ts";
 import { toConf } from "../settings/conf.ts";
-import { readSettings } from "../settings/toml.ts";
+import { readSettings, readText } from "../settings/toml.ts";
 
 const defaultFile = "sheer.toml";
 
@@ -24,5 +26,18 @@ export function addConfigCommand(program: Command): void {
       const conf = toConf(await readSettings(file));
       if (flags.output === undefined) process.stdout.write(conf);
       else await writeFile(flags.output, conf);
+    });
+  config
+    .command("import")
+    .description("turn BitVisor's rules for PCI devices (vmm.driver.pci) into rules for sheer.toml")
+    .argument("[rules]", "the rules")
+    .option("-f, --file <file>", "read them from a bitvisor.conf")
+    .action(async (rules: string | undefined, flags: { file?: string }) => {
+      const text = rules ?? (flags.file === undefined ? undefined : rulesIn(await readText(flags.file)));
+      if (text === undefined)
+        throw new UsageError("There are no rules: write them, or name a file that has vmm.driver.pci.");
+      const imported = importRules(text);
+      process.stdout.write(toToml(imported.rules));
+      for (const sentence of imported.lost) console.error(sentence);
     });
 }

@@ -7,13 +7,16 @@ import { nearest } from "./nearest.ts";
 import { settingsSchema, type Settings } from "./schema.ts";
 
 export async function readSettings(file: string): Promise<Settings> {
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
+  return parseSettings(await readText(file), file);
+}
+
+export async function readText(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((error: unknown) => {
     const { code } = error as { code?: string };
     throw new SheerError(
       code === "ENOENT" ? `There is no file ${file}; check its name.` : `${file} cannot be read (${code}).`,
     );
   });
-  return parseSettings(text, file);
 }
 
 /** Reads sheer.toml; every complaint begins with the file and the line. */

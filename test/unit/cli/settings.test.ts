@@ -18,6 +18,14 @@ then = "next"
 
 [threads]
 oneProcessor = true
+
+[[device]]
+driver = "pass"
+slot = ["00:1d.*", "00:1E.0"]
+number = "0"
+
+[[device]]
+driver = "intel"
 `;
 
 test("every setting finds its way into sheer.conf", () => {
@@ -29,6 +37,8 @@ test("every setting finds its way into sheer.conf", () => {
     "stealth=on",
     "threads.oneProcessor=on",
     "then=next",
+    "device=pass,slot=00:1d.*|00:1E.0,number=0",
+    "device=intel",
     "",
   ]);
 });
@@ -45,6 +55,23 @@ test.each([
   ["a port out of range", "[log]\nport = 0xffff\n", "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
   ["a port that is no number", '[log]\nport = "com1"\n', "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
   ["a value of another type", "[announce]\nstealth = 1\n", "sheer.toml:2: announce.stealth: "],
+  [
+    "an unknown key of a rule",
+    '[[device]]\ndriver = "pass"\nslot = "*"\n[[device]]\ndriver = "pass"\nslots = "*"\n',
+    "sheer.toml:6: there is no device.1.slots; did you mean slot?",
+  ],
+  [
+    "an unknown driver",
+    '[[device]]\nslot = "*"\ndriver = "e1000"\n',
+    'sheer.toml:3: device.0.driver: write one of "intel"',
+  ],
+  ["a rule that chooses nothing", '\n[[device]]\ndriver = "conceal"\n', "sheer.toml:2: device.0: say which devices"],
+  [
+    "a pattern of other characters",
+    '[[device]]\ndriver = "pass"\nslot = "0 0"\n',
+    "sheer.toml:3: device.0.slot: write a pattern",
+  ],
+  ["one of several patterns", '[[device]]\ndriver = "pass"\nid = ["1234:*", ","]\n', "sheer.toml:3: device.0.id"],
   ["what is not TOML", "[log]\nport\n", "sheer.toml:2: this is not TOML"],
 ])("%s is refused with its line and a hint", (_, text, complaint) => {
   expect(() => parseSettings(text, "sheer.toml")).toThrow(complaint);
