@@ -5,9 +5,11 @@ import { fileURLToPath } from "node:url";
 import { APIC_BASE, type LocalApic } from "./apic.ts";
 import { Clock } from "./clock.ts";
 import type { Cpuid, CpuidOptions } from "./cpuid.ts";
-import { type CardOptions, E1000 } from "./e1000/card.ts";
+import { Broadcom } from "./bcm57766/card.ts";
+import { E1000 } from "./e1000/card.ts";
 import { PM_TIMER_PORT } from "./firmware/acpi.ts";
 import type { NetworkCard } from "./net/card.ts";
+import { type CardOptions, makeCard } from "./net/make.ts";
 import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
 import { FRAMEBUFFER, framebufferBytes } from "./firmware/graphics.ts";
 import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
@@ -141,6 +143,11 @@ export class Machine {
     const [card] = this.cards;
     if (!card) throw new Error("this machine has no network card");
     return card;
+  }
+  /** The first network card, one of Broadcom's. */
+  get broadcom(): Broadcom {
+    if (!(this.nic instanceof Broadcom)) throw new Error("this machine's network card is not Broadcom's");
+    return this.nic;
   }
   /** The first network card, one of Intel's. */
   get card(): E1000 {
@@ -293,7 +300,7 @@ export class Machine {
   #addPciFunctions(options: readonly CardOptions[]): NetworkCard[] {
     this.bus.attach(new PciFunction({ vendor: 0x8086, device: 0x29c0, classCode: 0x06_0000 }), 0);
     return options.map((card, i) => {
-      const nic = new E1000(this.clock, { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i], ...card });
+      const nic = makeCard(this.clock, { mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56 + i], ...card });
       this.bus.attach(nic.pci, 2 + i);
       nic.place(0xc000_0000 + i * 0x10_0000, 0x6000 + i * 0x100);
       nic.pci.writeConfig(Config.InterruptLine, 1, 10);
@@ -303,9 +310,9 @@ export class Machine {
     });
   }
 
-  #connect(nic: E1000): void {
+  #connect(nic: NetworkCard): void {
     const handle = this.firmware.addController(nic.pci);
-    if (!this.options.firmwareNicDriver) return;
+    if (!this.options.firmwareNicDriver || !(nic instanceof E1000)) return;
     const ring = this.firmware.map.allocate(0, MemoryType.BootServicesData, NIC_DRIVER_PAGES, 0)!;
     startNicDriver(this.memory, nic, ring);
     const previous = this.firmware.bootServices.onDisconnect;

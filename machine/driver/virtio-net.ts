@@ -49,6 +49,9 @@ export interface Vectors {
   readonly transmit: number;
 }
 
+/** Where I/O registers go that the firmware has given no place. */
+const FREE_PORTS = 0x7000;
+
 export interface DriverOptions {
   /** Features to accept of those offered. */
   readonly features?: number;
@@ -96,6 +99,7 @@ export class VirtioNetDriver {
     const found = scanBus(guest, options.way).find(isVirtioNet);
     if (!found) throw new Error("no virtio network card on the bus");
     this.pci = found;
+    if (this.pci.bar(0) === 0) this.pci.write(Config.Bar0, 4, FREE_PORTS);
     this.pci.write(Config.Command, 2, Command.Io | Command.Memory | Command.BusMaster);
     this.ports = this.pci.bar(0);
     this.#memory = options.memory ?? 0x40_0000;

@@ -1,5 +1,6 @@
 import { settings } from "../config/settings";
 import { reportNetwork } from "../drivers/net/attach";
+import { BroadcomDriver } from "../drivers/net/broadcom/driver";
 import { IntelDriver } from "../drivers/net/intel/driver";
 import { ConcealDriver } from "../pci/conceal";
 import { DeviceMatching } from "../pci/matching";
@@ -15,6 +16,7 @@ export function attachDevices(): void {
   if (mcfg) useMcfg(mcfg);
   const matching = new DeviceMatching(settings.devices);
   matching.add(new IntelDriver());
+  matching.add(new BroadcomDriver());
   matching.add(new ConcealDriver());
   matching.check();
   const scan = new FunctionScan();

@@ -14,12 +14,10 @@ import { MsiCapability } from "../../pci/msi";
 import { NetworkCard } from "./card";
 import { CardInterrupts } from "./virtio/card-interrupts";
 import { VirtioNet } from "./virtio/device";
-import { VirtioFunction } from "./virtio/function";
+import { IO_SIZE, VirtioFunction } from "./virtio/function";
 
 const BARS: u32 = 6;
 const EXPANSION_ROM: u32 = 0x30;
-/** Bytes of I/O registers that virtio-net needs. */
-const MINIMUM_IO: u64 = 32;
 
 let shown: VirtioFunction | null = null;
 
@@ -45,7 +43,7 @@ export abstract class NetworkDriver extends DeviceDriver {
     const command = pci.read16(Header.Command);
     const memoryBar = new Bar(pci, 0);
     const ioBar = findIoBar(pci, memoryBar);
-    if (memoryBar.isIo || memoryBar.base() == 0 || ioBar === null) return refuse(pci, "has no usable registers");
+    if (memoryBar.isIo || memoryBar.base() == 0) return refuse(pci, "has no usable registers");
     // The firmware's driver may have left these off; the MAC address reads as all ones then.
     pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
     const card = this.makeCard(pci, identity.id, memoryBar.base());
@@ -82,19 +80,20 @@ function announce(pci: PciFunction, id: u32, mac: u64): void {
   log.end();
 }
 
-function makeFront(pci: PciFunction, card: NetworkCard, ioBar: Bar, memoryBar: Bar): VirtioFunction {
+function makeFront(pci: PciFunction, card: NetworkCard, ioBar: Bar | null, memoryBar: Bar): VirtioFunction {
   const device = new VirtioNet(card);
-  const offset = findCapability(pci, CapabilityId.Msi);
+  const offset = card.usesMessages() ? findCapability(pci, CapabilityId.Msi) : 0;
   const msi = offset ? new MsiCapability(pci, offset) : null;
   const vector = offset ? privateVectors.allocate(device) : 0;
   const lines = new CardInterrupts(pci, msi, vector, device);
   return new VirtioFunction(pci, device, lines, ioBar, memoryBar);
 }
 
+/** The card's own I/O registers, if it has any that virtio-net's fit in place of. */
 function findIoBar(pci: PciFunction, memoryBar: Bar): Bar | null {
   for (let index: u32 = memoryBar.is64 ? 2 : 1; index < BARS; index++) {
     const bar = new Bar(pci, index);
-    if (bar.isIo && bar.size >= MINIMUM_IO) return bar;
+    if (bar.isIo && bar.size >= (IO_SIZE as u64)) return bar;
     if (bar.is64) index++;
   }
   return null;

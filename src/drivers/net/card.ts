@@ -1,6 +1,6 @@
 import { SegmentList } from "./segments";
 
-// The one interface between the card behind (intel/) and the card in front (virtio/). Neither knows the other.
+// The one interface between the card behind (intel/, broadcom/) and the card in front (virtio/). Neither knows the other.
 
 /** What a card can be asked to do with a frame that it sends. */
 export const enum Offload {
@@ -61,6 +61,8 @@ export abstract class NetworkCard {
   abstract stop(): void;
   /** Tells where the card's registers lie from now on. */
   abstract moved(registers: u64): void;
+  /** Whether its MSI may be used; else it interrupts by INTx alone. */
+  abstract usesMessages(): bool;
   /** What the card can do with frames that it sends: Offload bits. */
   abstract offloads(): u32;
   abstract linkUp(): bool;

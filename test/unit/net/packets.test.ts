@@ -2,21 +2,21 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { NetFeature, RECEIVE, TRANSMIT, Virtio, VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
 import { checksum, segment, tcpPacket } from "./packets.ts";
-import { ALL_FEATURES, drive, frame, MODELS, settle, start } from "./setup.ts";
+import { ALL_FEATURES, drive, frame, hasMessages, INTEL_MODELS, MODELS, settle, start } from "./setup.ts";
 
 const HEADER = 10;
 
 describe.each(MODELS)("%s", (model) => {
   const machine = start(model);
   beforeEach(() => {
-    machine.card.setCable(true);
-    machine.card.faults.splitFcs = false;
-    machine.card.wire.take();
+    machine.nic.setCable(true);
+    settle(machine);
+    machine.nic.wire.take();
   });
 
   it("shows the card's MAC address and link", () => {
     const driver = drive(machine, model);
-    expect(driver.mac()).toEqual(machine.card.mac);
+    expect(driver.mac()).toEqual(machine.nic.mac);
     expect(driver.linkUp()).toBe(true);
   });
 
@@ -25,7 +25,7 @@ describe.each(MODELS)("%s", (model) => {
     const frames = [60, 61, 590, 1513, 1514, 1518].map((length, i) => frame(length, i));
     for (const each of frames) driver.send(each);
     settle(machine);
-    expect(machine.card.wire.take()).toEqual(frames);
+    expect(machine.nic.wire.take()).toEqual(frames);
     driver.transmitQueue.takeUsed();
     expect(driver.transmitQueue.free).toBe(256);
   });
@@ -37,7 +37,7 @@ describe.each(MODELS)("%s", (model) => {
   ])("sends a frame %s", (_, options) => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     driver.send(frame(700), options);
-    expect(machine.card.wire.take()).toEqual([frame(700)]);
+    expect(machine.nic.wire.take()).toEqual([frame(700)]);
   });
 
   it("sends far more frames than its rings hold", () => {
@@ -45,7 +45,7 @@ describe.each(MODELS)("%s", (model) => {
     for (let i = 0; i < 400; i++) {
       driver.send(frame(64 + (i % 100), i), { cuts: [14, 20] });
       driver.transmitQueue.takeUsed();
-      expect(machine.card.wire.take()).toEqual([frame(64 + (i % 100), i)]);
+      expect(machine.nic.wire.take()).toEqual([frame(64 + (i % 100), i)]);
     }
   });
 
@@ -53,7 +53,7 @@ describe.each(MODELS)("%s", (model) => {
     const driver = drive(machine, model);
     driver.offerBuffers(64);
     const frames = [60, 61, 590, 1513, 1514].map((length, i) => frame(length, i));
-    for (const each of frames) expect(machine.card.wire.inject(each)).toBe(true);
+    for (const each of frames) expect(machine.nic.wire.inject(each)).toBe(true);
     settle(machine);
     expect(driver.frames).toEqual(frames);
     expect(driver.headers.every((header) => header.every((byte) => byte === 0))).toBe(true);
@@ -64,7 +64,7 @@ describe.each(MODELS)("%s", (model) => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     driver.offerBuffers(100);
     for (let i = 0; i < 300; i++) {
-      machine.card.wire.inject(frame(60 + (i % 1400), i));
+      machine.nic.wire.inject(frame(60 + (i % 1400), i));
       settle(machine, 1);
       expect(driver.takeFrames()).toEqual([frame(60 + (i % 1400), i)]);
     }
@@ -74,15 +74,15 @@ describe.each(MODELS)("%s", (model) => {
     const driver = drive(machine, model);
     driver.collect = () => []; // interrupts are handled, but no buffer is given back
     driver.offerBuffers(2);
-    for (let i = 0; i < 5; i++) machine.card.wire.inject(frame(100, i));
+    for (let i = 0; i < 5; i++) machine.nic.wire.inject(frame(100, i));
     settle(machine);
     expect(driver.receiveQueue.deviceIndex).toBe(2);
-    const before = machine.card.interruptCount;
+    const before = machine.nic.interruptCount;
     for (let i = 5; i < 8; i++) {
-      machine.card.wire.inject(frame(100, i));
+      machine.nic.wire.inject(frame(100, i));
       settle(machine);
     }
-    expect(machine.card.interruptCount).toBe(before);
+    expect(machine.nic.interruptCount).toBe(before);
     driver.offerBuffers(20);
     expect(driver.receiveQueue.deviceIndex).toBe(8);
     expect(VirtioNetDriver.prototype.collect.call(driver)).toEqual(Array.from({ length: 8 }, (_, i) => frame(100, i)));
@@ -91,8 +91,8 @@ describe.each(MODELS)("%s", (model) => {
   it("drops a frame that the guest's buffer is too small for, and goes on with the same buffer", () => {
     const driver = drive(machine, model);
     driver.offerBuffers(1, 200);
-    machine.card.wire.inject(frame(201));
-    machine.card.wire.inject(frame(200));
+    machine.nic.wire.inject(frame(201));
+    machine.nic.wire.inject(frame(200));
     settle(machine);
     expect(driver.frames).toEqual([frame(200)]);
   });
@@ -103,7 +103,7 @@ describe.each(MODELS)("%s", (model) => {
     const pieces = [3, 4, 5, 6, 500].map((length, i) => ({ address: base + 100 * i, length, writable: true }));
     driver.receiveQueue.add(pieces);
     driver.kick(RECEIVE);
-    machine.card.wire.inject(frame(200));
+    machine.nic.wire.inject(frame(200));
     settle(machine);
     const { memory } = machine.guest.processor;
     const bytes = pieces.flatMap(({ address, length }) => [...memory.readBytes(address, length)]);
@@ -111,32 +111,22 @@ describe.each(MODELS)("%s", (model) => {
     expect(driver.receiveQueue.deviceIndex).toBe(1);
   });
 
-  it("accepts frames whose FCS has a descriptor of its own, as in QEMU 7.2", () => {
-    const driver = drive(machine, model);
-    machine.card.faults.splitFcs = true;
-    driver.offerBuffers(8);
-    machine.card.wire.inject(frame(300));
-    settle(machine);
-    expect(driver.frames).toHaveLength(1);
-    expect(driver.frames[0]!.slice(0, 300)).toEqual(frame(300));
-  });
-
   it("follows the link", () => {
     const driver = drive(machine, model);
-    machine.card.setCable(false);
+    machine.nic.setCable(false);
     settle(machine);
     expect(driver.linkUp()).toBe(false);
-    machine.card.setCable(true);
+    machine.nic.setCable(true);
     settle(machine);
     expect(driver.linkUp()).toBe(true);
-    if (model === "82574L") expect(driver.interrupts.config).toBe(2);
+    if (hasMessages(model)) expect(driver.interrupts.config).toBe(2);
   });
 
   it("fills in the checksum that the guest leaves to it", () => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     const packet = tcpPacket({ payload: 321 });
     driver.send(packet.frame, { header: packet.header({ checksum: true }), cuts: [54] });
-    const [sent] = machine.card.wire.take();
+    const [sent] = machine.nic.wire.take();
     expect(checksum(sent!)).toEqual({ ip: true, tcp: true });
     expect(sent!.slice(54)).toEqual(packet.frame.slice(54));
   });
@@ -147,10 +137,11 @@ describe.each(MODELS)("%s", (model) => {
     const packet = tcpPacket({ version, payload: 20_000, options: 12 });
     const header = packet.header({ checksum: true, segmentSize: 1400 });
     driver.send(packet.frame, { header, joined: true, cuts: [30, 9000], indirect: true });
-    const sent = machine.card.wire.take();
+    const sent = machine.nic.wire.take();
     expect(sent).toHaveLength(15);
     expect(sent.every((each) => checksum(each).ip && checksum(each).tcp)).toBe(true);
     expect(segment(sent)).toEqual([...packet.payload]);
+    settle(machine);
     driver.transmitQueue.takeUsed();
     expect(driver.transmitQueue.free).toBe(256);
   });
@@ -171,8 +162,8 @@ describe.each(MODELS)("%s", (model) => {
     const good = tcpPacket({ payload: 100, complete: true }).frame;
     const bad = Uint8Array.from(good);
     bad[80]! ^= 1;
-    machine.card.wire.inject(good);
-    machine.card.wire.inject(bad);
+    machine.nic.wire.inject(good);
+    machine.nic.wire.inject(bad);
     settle(machine);
     expect(driver.headers.map((header) => header[0])).toEqual([2, 0]);
   });
@@ -202,29 +193,18 @@ describe.each(MODELS)("%s", (model) => {
     driver.transmitQueue.setUsedEvent(31);
     machine.guest.cli();
     driver.send(frame(100));
-    machine.card.wire.inject(frame(100));
+    machine.nic.wire.inject(frame(100));
     machine.guest.enableInterrupts();
     settle(machine);
     expect(driver.interrupts.receive + driver.interrupts.line).toBeGreaterThan(0);
     expect(driver.interrupts.transmit + driver.interrupts.line).toBeGreaterThan(0);
   });
 
-  it("interrupts past the guest's event index", () => {
-    const driver = drive(machine, model, { features: ALL_FEATURES });
-    driver.transmitQueue.setUsedEvent(4);
-    for (let i = 0; i < 4; i++) driver.send(frame(100, i));
-    settle(machine);
-    expect(driver.interrupts.transmit + driver.interrupts.line).toBe(0);
-    driver.send(frame(100));
-    settle(machine);
-    expect(driver.interrupts.transmit + driver.interrupts.line).toBe(1);
-  });
-
   it("calls the guest even for a frame that cannot be sent", () => {
     const driver = drive(machine, model);
     driver.send(frame(3000));
     settle(machine);
-    expect(machine.card.wire.take()).toEqual([]);
+    expect(machine.nic.wire.take()).toEqual([]);
     expect(driver.transmitQueue.deviceIndex).toBe(1);
     expect(driver.interrupts.transmit + driver.interrupts.line).toBe(1);
   });
@@ -234,16 +214,16 @@ describe.each(MODELS)("%s", (model) => {
     driver.offerBuffers(8);
     for (let round = 0; round < 3; round++) {
       driver.reset();
-      machine.card.wire.inject(frame(100, 99));
+      machine.nic.wire.inject(frame(100, 99));
       settle(machine);
       driver.start();
       settle(machine);
       driver.offerBuffers(8);
-      machine.card.wire.inject(frame(100, round));
+      machine.nic.wire.inject(frame(100, round));
       driver.send(frame(100, round));
       settle(machine);
       expect(driver.takeFrames()).toEqual([frame(100, round)]);
-      expect(machine.card.wire.take()).toEqual([frame(100, round)]);
+      expect(machine.nic.wire.take()).toEqual([frame(100, round)]);
     }
   });
 
@@ -251,20 +231,35 @@ describe.each(MODELS)("%s", (model) => {
     const driver = drive(machine, model);
     driver.offerBuffers(8);
     driver.pci.write(4, 2, 3);
-    machine.card.wire.inject(frame(100));
+    machine.nic.wire.inject(frame(100));
     driver.send(frame(100));
     driver.setRegister(Virtio.QueueNotify, 2, TRANSMIT);
     settle(machine);
-    expect(machine.card.wire.take()).toEqual([]);
+    expect(machine.nic.wire.take()).toEqual([]);
     expect(driver.receiveQueue.deviceIndex).toBe(0);
     driver.pci.write(4, 2, 7);
     settle(machine);
-    expect(machine.card.wire.take()).toEqual([frame(100)]);
+    expect(machine.nic.wire.take()).toEqual([frame(100)]);
   });
 
   it("offers what the card can do", () => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     const without = model === "82540EM" ? NetFeature.HostTso6 : 0;
     expect(driver.features).toBe(ALL_FEATURES & ~without);
+  });
+});
+
+// Cards whose frames are done as soon as they are sent, so that nothing else calls the guest.
+describe.each(INTEL_MODELS)("%s", (model) => {
+  const machine = start(model);
+  it("interrupts past the guest's event index", () => {
+    const driver = drive(machine, model, { features: ALL_FEATURES });
+    driver.transmitQueue.setUsedEvent(4);
+    for (let i = 0; i < 4; i++) driver.send(frame(100, i));
+    settle(machine);
+    expect(driver.interrupts.transmit + driver.interrupts.line).toBe(0);
+    driver.send(frame(100));
+    settle(machine);
+    expect(driver.interrupts.transmit + driver.interrupts.line).toBe(1);
   });
 });

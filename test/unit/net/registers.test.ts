@@ -94,7 +94,7 @@ describe("the registers", () => {
     const driver = new VirtioNetDriver(machine.guest);
     driver.pci.write(driver.pci.capability(0x11)! + 2, 2, 0);
     driver.start();
-    const { mac } = machine.card;
+    const { mac } = machine.nic;
     const bytes = (from: number): number[] => mac.map((_, i) => driver.register(from + i, 1));
     expect(bytes(20)).toEqual(mac);
     expect(driver.register(20, 4)).toBe((mac[0]! | (mac[1]! << 8) | (mac[2]! << 16) | (mac[3]! << 24)) >>> 0);
@@ -122,7 +122,7 @@ describe("the registers", () => {
     const driver = drive(machine, "82574L");
     driver.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge | DeviceStatus.Driver);
     driver.offerBuffers(4);
-    machine.card.wire.inject(frame(100));
+    machine.nic.wire.inject(frame(100));
     settle(machine);
     expect(driver.receiveQueue.deviceIndex).toBe(0);
   });
@@ -135,15 +135,15 @@ describe.each(MODELS)("the ISR status on %s without MSI-X", (model) => {
     machine.guest.cli();
     driver.offerBuffers(8);
     expect(driver.isr()).toBe(0);
-    machine.card.wire.inject(frame(100));
+    machine.nic.wire.inject(frame(100));
     machine.clock.advance(1_000_000);
     expect(driver.isr()).toBe(1);
     expect(driver.isr()).toBe(0);
-    expect(machine.card.pci.interruptAsserted).toBe(false);
-    machine.card.setCable(false);
+    expect(machine.nic.pci.interruptAsserted).toBe(false);
+    machine.nic.setCable(false);
     expect(driver.isr()).toBe(2);
     expect(driver.isr()).toBe(0);
-    machine.card.setCable(true);
+    machine.nic.setCable(true);
   });
 
   it("polls the card: a guest that only reads it receives", () => {
@@ -152,7 +152,8 @@ describe.each(MODELS)("the ISR status on %s without MSI-X", (model) => {
     driver.pci.write(Config.Command, 2, Command.Io | Command.Memory | Command.BusMaster | 0x400);
     driver.offerBuffers(8);
     for (let i = 0; i < 20; i++) {
-      machine.card.wire.inject(frame(100, i));
+      machine.nic.wire.inject(frame(100, i));
+      machine.clock.advance(100_000);
       expect(driver.isr()).toBe(1);
       expect(driver.collect()).toEqual([frame(100, i)]);
     }
@@ -163,11 +164,11 @@ describe.each(MODELS)("the ISR status on %s without MSI-X", (model) => {
     driver.offerBuffers(32);
     const before = driver.interrupts.line;
     for (let i = 0; i < 50; i++) {
-      machine.card.wire.inject(frame(100, i));
+      machine.nic.wire.inject(frame(100, i));
       driver.send(frame(100, i));
       driver.transmitQueue.takeUsed();
       settle(machine, 2);
-      expect(machine.card.pci.interruptAsserted).toBe(false);
+      expect(machine.nic.pci.interruptAsserted).toBe(false);
     }
     expect(driver.takeFrames()).toHaveLength(50);
     expect(driver.interrupts.line - before).toBeLessThanOrEqual(100);

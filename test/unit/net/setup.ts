@@ -2,10 +2,16 @@
 import { type ConfigWay, type GuestPciFunction, scanBus } from "../../../machine/driver/pci.ts";
 import { routeLine } from "../../../machine/driver/ioapic.ts";
 import { NetFeature, VirtioNetDriver, type DriverOptions } from "../../../machine/driver/virtio-net.ts";
-import type { E1000, Model } from "../../../machine/e1000/card.ts";
+import type { CardModel } from "../../../machine/net/make.ts";
+import type { E1000 } from "../../../machine/e1000/card.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 
-export const MODELS: readonly Model[] = ["82540EM", "82574L"];
+export const INTEL_MODELS: readonly CardModel[] = ["82540EM", "82574L"];
+export const MODELS: readonly CardModel[] = [...INTEL_MODELS, "BCM5722", "BCM5764M", "BCM57766"];
+/** Whether the guest can have MSI-X in place of a card of this model. */
+export function hasMessages(model: CardModel): boolean {
+  return model === "82574L";
+}
 export const VECTORS = { config: 0x51, receive: 0x52, transmit: 0x53 } as const;
 export const LINE_VECTOR = 0x61;
 export const ALL_FEATURES = Object.values(NetFeature).reduce((all, bit) => all | bit, 0);
@@ -14,9 +20,9 @@ export const MODERATION = 5_000_000;
 const LINK_TIME = 2_000_000;
 
 /** Boots Sheer on a machine with a card of this model, and lets the link come up. */
-export function start(model: Model, options: MachineOptions = {}, prepare?: (card: E1000) => void): Machine {
+export function start(model: CardModel, options: MachineOptions = {}, prepare?: (card: E1000) => void): Machine {
   const machine = new Machine({ cards: [{ model }], forbidTraps: true, ...options });
-  prepare?.(machine.card);
+  if (prepare) prepare(machine.card);
   machine.boot();
   if (!machine.guestRuns) throw new Error(`Sheer did not start: ${machine.screen}`);
   machine.clock.advance(LINK_TIME);
@@ -24,10 +30,10 @@ export function start(model: Model, options: MachineOptions = {}, prepare?: (car
 }
 
 /** A driver that is up afresh, by MSI-X where the card allows it, else by INTx. */
-export function drive(machine: Machine, model: Model, options: DriverOptions = {}): VirtioNetDriver {
-  const driver = new VirtioNetDriver(machine.guest, model === "82574L" ? { vectors: VECTORS, ...options } : options);
+export function drive(machine: Machine, model: CardModel, options: DriverOptions = {}): VirtioNetDriver {
+  const driver = new VirtioNetDriver(machine.guest, hasMessages(model) ? { vectors: VECTORS, ...options } : options);
   machine.guest.enableInterrupts();
-  if (!driver.options.vectors) routeLine(machine, machine.card.pci, LINE_VECTOR, () => driver.onLine());
+  if (!driver.options.vectors) routeLine(machine, machine.nic.pci, LINE_VECTOR, () => driver.onLine());
   driver.start();
   settle(machine);
   return driver;

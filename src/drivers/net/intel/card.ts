@@ -1,5 +1,6 @@
-import { pause, readTsc } from "../../../metal";
+import { pause } from "../../../metal";
 import { Cause, Frame, FrameReceiver, Handed, NetworkCard, Offload } from "../card";
+import { waitMicroseconds } from "../wait";
 import { Generation } from "./ids";
 import { ReceiveRing } from "./receive";
 import { Ctrl, Interrupt, Rctl, Register, Registers, Rxcsum, Status, Tctl, Txdctl } from "./registers";
@@ -7,8 +8,6 @@ import { TransmitRing } from "./transmit";
 
 /** Polls of a register before Sheer goes on without what it waits for: some 10 ms on a real card. */
 const MAXIMUM_POLLS: u32 = 20_000;
-/** Processor cycles that are at least the microsecond for which a card in reset is not to be touched (10.2.2.1). */
-const RESET_CYCLES: u64 = 10_000;
 const MULTICAST_DWORDS: u32 = 128;
 /** At least 50 us between interrupts, in units of 256 ns (10.2.4.2). */
 const INTERRUPT_INTERVAL: u32 = 195;
@@ -70,6 +69,10 @@ export class IntelCard extends NetworkCard {
 
   moved(registers: u64): void {
     this.registers.base = registers;
+  }
+
+  usesMessages(): bool {
+    return true;
   }
 
   offloads(): u32 {
@@ -151,8 +154,7 @@ export class IntelCard extends NetworkCard {
       this.waitFor(Register.STATUS, Status.GioMasterEnable, 0);
     }
     registers.write(Register.CTRL, control | Ctrl.RST);
-    const start = readTsc();
-    while (readTsc() - start < RESET_CYCLES) pause();
+    waitMicroseconds(1); // a card in reset is not to be touched for so long (10.2.2.1)
     this.waitFor(Register.CTRL, Ctrl.RST, 0);
   }
 

@@ -1,3 +1,5 @@
+import { hasId } from "../ids";
+
 /** What sets cards apart in this driver. */
 export const enum Generation {
   Unsupported,
@@ -40,15 +42,8 @@ const CHIPSET_IDS: StaticArray<u16> = [
 export function generationOf(id: u32): Generation {
   if ((id & 0xffff) != INTEL) return Generation.Unsupported;
   const device = id >> 16;
-  if (has(PCI_EXPRESS_IDS, device)) return Generation.PciExpress;
-  if (has(PCI_IDS, device)) return Generation.Pci;
-  if (has(CHIPSET_IDS, device)) return Generation.Chipset;
+  if (hasId(PCI_EXPRESS_IDS, device)) return Generation.PciExpress;
+  if (hasId(PCI_IDS, device)) return Generation.Pci;
+  if (hasId(CHIPSET_IDS, device)) return Generation.Chipset;
   return Generation.Unsupported;
-}
-
-function has(ids: StaticArray<u16>, device: u32): bool {
-  for (let i = 0; i < ids.length; i++) {
-    if ((unchecked(ids[i]) as u32) == device) return true;
-  }
-  return false;
 }

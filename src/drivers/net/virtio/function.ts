@@ -12,7 +12,7 @@ import { VirtioPorts } from "./ports";
 import { MSIX_PENDING, MSIX_TABLE, VirtioWindow } from "./window";
 
 // What the guest finds in configuration space in place of the card: BAR0 are the I/O registers, at the place and of the
-// size of the card's own I/O registers; BAR1 (with BAR2 if it has 64 bits) is the window with the MSI-X table, at the
+// size of the card's own I/O registers, or without a place for the guest to give if the card has none; BAR1 (with BAR2 if it has 64 bits) is the window with the MSI-X table, at the
 // place of the card's BAR0, which moves along with it, since Sheer reaches the card there.
 const enum Place {
   IoBar = 0x10,
@@ -22,6 +22,8 @@ const enum Place {
   MsixTable = 0x44,
   MsixPending = 0x48,
 }
+/** Bytes of I/O registers that virtio-net needs. */
+export const IO_SIZE: u32 = 32;
 const MEMORY_BAR_INDEX: u32 = 1;
 
 const GUEST_COMMANDS: u32 =
@@ -52,14 +54,14 @@ export class VirtioFunction extends ConfigDevice {
     private readonly pci: PciFunction,
     private readonly device: VirtioNet,
     private readonly lines: CardInterrupts,
-    io: Bar,
+    io: Bar | null,
     private readonly memory: Bar,
   ) {
     super(pci.address, device.lock);
     this.ports = new VirtioPorts(device);
     this.window = new VirtioWindow(device.interrupts.msix, device.lock);
-    this.ioSize = io.size as u32;
-    this.ioBar = io.base() as u32;
+    this.ioSize = io === null ? IO_SIZE : (io.size as u32);
+    this.ioBar = io === null ? 0 : (io.base() as u32);
     this.memoryBar = memory.base();
   }
 
