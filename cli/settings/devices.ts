@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /** Who may get a device by a rule: a driver of Sheer's, the guest, or nobody. */
-export const drivers = ["intel"] as const;
+export const drivers = ["intel", "broadcom"] as const;
 const receivers = [...drivers, "pass", "conceal"] as const;
 const mostRules = 32;
 

@@ -153,8 +153,7 @@ export class Broadcom implements MmioDevice, NetworkCard {
   #powerUp(): void {
     this.#clear();
     this.#words.set(Reg.MemoryArbiter, 2);
-    this.boot.start(() => this.#restore());
-    this.order.booting = false;
+    this.boot.leave(); // it has long done its work when drivers come
     this.#restore();
   }
 

@@ -27,7 +27,7 @@ export class BootCode {
     this.#order = order;
     this.#faults = faults;
     this.#mac = mac;
-    this.#leave();
+    this.leave();
   }
 
   get(address: number): number {
@@ -77,13 +77,14 @@ export class BootCode {
     this.#order.booting = true;
     this.#clock.after(BOOT_TIME, () => {
       this.#order.booting = false;
-      this.#leave();
+      this.leave();
       restore();
       this.set(Sram.FirmwareMailbox, ~MAGIC >>> 0);
     });
   }
 
-  #leave(): void {
+  /** What drivers find in the memory. */
+  leave(): void {
     const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = this.#mac;
     this.set(Sram.ConfigSignature, MAGIC);
     if (!this.mailboxMac) return;

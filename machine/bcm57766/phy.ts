@@ -55,6 +55,12 @@ export class Phy {
     this.negotiate();
   }
 
+  /** As firmware may leave it. */
+  powerDown(): void {
+    this.#registers[Mii.Control] = Control.PowerDown;
+    this.#set(false);
+  }
+
   negotiate(): void {
     this.#clock.after(this.#linkTime, () => this.#set(this.partner !== undefined && this.#able));
   }

@@ -47,18 +47,18 @@ describe("a card that", () => {
   });
 
   it("does not answer at all is left to the guest", () => {
-    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, { allOnes: true }));
+    const machine = start(MODEL, {}, ({ card }) => Object.assign(card.faults, { allOnes: true }));
     expect(scanBus(machine.guest).map((pci) => pci.read(0, 4))).toContain(0x10d3_8086);
   });
 
   it("does not answer gives way to the next one that does", () => {
     const cards = [{ model: MODEL }, { model: "82540EM" }] as const;
-    const machine = start(MODEL, { cards }, (card) => Object.assign(card.faults, { allOnes: true }));
+    const machine = start(MODEL, { cards }, ({ card }) => Object.assign(card.faults, { allOnes: true }));
     expect(scanBus(machine.guest).map((pci) => pci.read(0, 4))).toEqual([0x29c0_8086, 0x10d3_8086, 0x1000_1af4]);
   });
 
   it("never comes out of its reset does not hold up the machine", () => {
-    const machine = start(MODEL, {}, (card) => Object.assign(card.faults, { resetHangs: true }));
+    const machine = start(MODEL, {}, ({ card }) => Object.assign(card.faults, { resetHangs: true }));
     expect(machine.guestRuns).toBe(true);
   });
 });

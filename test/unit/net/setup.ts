@@ -3,7 +3,6 @@ import { type ConfigWay, type GuestPciFunction, scanBus } from "../../../machine
 import { routeLine } from "../../../machine/driver/ioapic.ts";
 import { NetFeature, VirtioNetDriver, type DriverOptions } from "../../../machine/driver/virtio-net.ts";
 import type { CardModel } from "../../../machine/net/make.ts";
-import type { E1000 } from "../../../machine/e1000/card.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 
 export const INTEL_MODELS: readonly CardModel[] = ["82540EM", "82574L"];
@@ -20,9 +19,9 @@ export const MODERATION = 5_000_000;
 const LINK_TIME = 2_000_000;
 
 /** Boots Sheer on a machine with a card of this model, and lets the link come up. */
-export function start(model: CardModel, options: MachineOptions = {}, prepare?: (card: E1000) => void): Machine {
+export function start(model: CardModel, options: MachineOptions = {}, prepare?: (machine: Machine) => void): Machine {
   const machine = new Machine({ cards: [{ model }], forbidTraps: true, ...options });
-  if (prepare) prepare(machine.card);
+  prepare?.(machine);
   machine.boot();
   if (!machine.guestRuns) throw new Error(`Sheer did not start: ${machine.screen}`);
   machine.clock.advance(LINK_TIME);
