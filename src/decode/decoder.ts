@@ -10,9 +10,9 @@ import {
   INVALID_64,
   Immediate,
   MODRM,
-  MOVNTI,
   OpcodeMap,
   Operation,
+  isWideStore,
 } from "./opcodes";
 import { Outcome } from "./outcome";
 import { decodeVex, isVex } from "./vex";
@@ -140,7 +140,7 @@ function decodeOperands(vcpu: Vcpu, instruction: Instruction, word: u32): bool {
   if (wide && instruction.operandSize == 4 && (operation == Operation.Push || operation == Operation.Pop)) {
     instruction.operandSize = 8; // no 32-bit stack operands in 64-bit mode (APM 3, 1.2.7)
   }
-  if (instruction.opcode == MOVNTI && instruction.operandSize == 2) instruction.operandSize = 4; // in 16-bit code
+  if (instruction.operandSize == 2 && isWideStore(instruction.opcode)) instruction.operandSize = 4; // in 16-bit code
   instruction.width = word & BYTE ? 1 : instruction.operandSize;
   decodeImmediate(vcpu, instruction, immediate);
   if (instruction.ripRelative) instruction.displacement += vcpu.registers.rip + (instruction.length as u64);

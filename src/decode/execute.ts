@@ -1,10 +1,11 @@
 import { Access } from "../memory/translate";
-import { Gpr, Vcpu } from "../vcpu/vcpu";
+import { Gpr, Rflags, Vcpu } from "../vcpu/vcpu";
 import { STATUS_FLAGS, compute, conditionHolds } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { compareAndExchangePair, exchange, testBit } from "./atomic";
 import { Instruction, Repeat, signExtend, truncate } from "./instruction";
-import { Form, MOVNTI, Operation } from "./opcodes";
+import { divide, multiply } from "./multiply";
+import { Form, Operation, isWideStore } from "./opcodes";
 import { finish, prepare, readE, readG, writeE, writeG, writeRegister } from "./operands";
 import { Outcome } from "./outcome";
 import { doubleShift, shift } from "./shift";
@@ -50,6 +51,17 @@ export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
     case Operation.Ins:
     case Operation.Outs:
       return carryOutString(vcpu, bus, instruction);
+    case Operation.Imul:
+    case Operation.Mul:
+    case Operation.ImulWide:
+      return multiply(vcpu, bus, instruction);
+    case Operation.Div:
+    case Operation.Idiv:
+      return divide(vcpu, bus, instruction);
+    case Operation.Bsf:
+    case Operation.Bsr:
+    case Operation.Popcnt:
+      return countBits(vcpu, bus, instruction);
     case Operation.Bt:
     case Operation.Bts:
     case Operation.Btr:
@@ -79,8 +91,13 @@ function isLegal(instruction: Instruction): bool {
       return instruction.inMemory && instruction.repeat == Repeat.None;
     case Operation.Movsxd:
       return instruction.codeBits == 64; // ARPL elsewhere
+    case Operation.Bsf:
+    case Operation.Bsr:
+      return instruction.repeat != Repeat.Equal; // TZCNT and LZCNT where the processor has them
+    case Operation.Popcnt:
+      return instruction.repeat == Repeat.Equal;
     case Operation.Mov:
-      return instruction.opcode != MOVNTI || (instruction.inMemory && !instruction.operandPrefix);
+      return !isWideStore(instruction.opcode) || (instruction.inMemory && !instruction.operandPrefix);
     default:
       return true;
   }
@@ -168,6 +185,20 @@ function conditional(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): Outc
     const value = readE(vcpu, bus, instruction, width);
     writeG(vcpu, instruction, width, holds ? value : readG(vcpu, instruction, width));
   }
+  return finish(vcpu, instruction);
+}
+
+/** BSF, BSR and POPCNT. Of 0, BSF and BSR leave the destination, all of it (APM 3, BSF). */
+function countBits(vcpu: Vcpu, bus: MemoryBus, instruction: Instruction): Outcome {
+  const width = instruction.width;
+  const operation = instruction.operation;
+  if (!prepare(vcpu, instruction, width, Access.Read)) return Outcome.Faulted;
+  const value = readE(vcpu, bus, instruction, width);
+  const count =
+    operation == Operation.Popcnt ? popcnt(value) : operation == Operation.Bsf ? ctz(value) : 63 - clz(value);
+  if (value || operation == Operation.Popcnt) writeG(vcpu, instruction, width, count);
+  const others = operation == Operation.Popcnt ? 0 : instruction.flags & ~Rflags.Zf;
+  instruction.flags = others | (value ? 0 : Rflags.Zf);
   return finish(vcpu, instruction);
 }
 

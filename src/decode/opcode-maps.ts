@@ -6,6 +6,7 @@ import {
   INVALID_64,
   Immediate,
   MODRM,
+  MOVDIRI,
   MOVNTI,
   OpcodeMap,
   Operation,
@@ -39,7 +40,7 @@ const GROUPS: StaticArray<Operation> = [
   Operation.Add, Operation.Or, Operation.Adc, Operation.Sbb, Operation.And, Operation.Sub, Operation.Xor, Operation.Cmp,
   Operation.Pop, 0, 0, 0, 0, 0, 0, 0,
   Operation.Rol, Operation.Ror, Operation.Rcl, Operation.Rcr, Operation.Shl, Operation.Shr, Operation.Sal, Operation.Sar,
-  Operation.Test, Operation.Test, Operation.Not, Operation.Neg, Operation.Other, Operation.Other, Operation.Other, Operation.Other,
+  Operation.Test, Operation.Test, Operation.Not, Operation.Neg, Operation.Mul, Operation.ImulWide, Operation.Div, Operation.Idiv,
   Operation.Inc, Operation.Dec, 0, 0, 0, 0, 0, 0,
   Operation.Inc, Operation.Dec, Operation.Other, Operation.Other, Operation.Other, Operation.Other, Operation.Push, 0,
   0, 0, 0, 0, Operation.Bt, Operation.Bts, Operation.Btr, Operation.Btc,
@@ -101,9 +102,9 @@ function fillMapOne(map: StaticArray<u32>): void {
   range(map, 0x62, 0x62, Operation.Other | MODRM | INVALID_64);
   range(map, 0x63, 0x63, Operation.Movsxd | G_E);
   range(map, 0x68, 0x68, Operation.Push | A_I | IZ);
-  range(map, 0x69, 0x69, Operation.Other | MODRM | IZ);
+  range(map, 0x69, 0x69, Operation.Imul | G_E | IZ);
   range(map, 0x6a, 0x6a, Operation.Push | A_I | IB);
-  range(map, 0x6b, 0x6b, Operation.Other | MODRM | IB);
+  range(map, 0x6b, 0x6b, Operation.Imul | G_E | IB);
   pair(map, 0x6c, Operation.Ins);
   pair(map, 0x6e, Operation.Outs);
   range(map, 0x70, 0x7f, Operation.Other | IB);
@@ -186,11 +187,15 @@ function fillMapTwo(map: StaticArray<u32>): void {
   range(map, 0xab, 0xab, Operation.Bts | E_G);
   range(map, 0xac, 0xac, Operation.Shrd | MODRM | IB);
   range(map, 0xad, 0xad, Operation.Shrd | MODRM);
+  range(map, 0xaf, 0xaf, Operation.Imul | G_E);
   pair(map, 0xb0, Operation.Cmpxchg | E_G);
   range(map, 0xb3, 0xb3, Operation.Btr | E_G);
   pair(map, 0xb6, Operation.Movzx | G_E);
+  range(map, 0xb8, 0xb8, Operation.Popcnt | G_E);
   range(map, 0xba, 0xba, Operation.Group8 | E_I | IB);
   range(map, 0xbb, 0xbb, Operation.Btc | E_G);
+  range(map, 0xbc, 0xbc, Operation.Bsf | G_E);
+  range(map, 0xbd, 0xbd, Operation.Bsr | G_E);
   pair(map, 0xbe, Operation.Movsx | G_E);
   pair(map, 0xc0, Operation.Xadd | E_G);
   range(map, 0xc2, 0xc2, Operation.Other | MODRM | IB);
@@ -204,6 +209,7 @@ function fillMap38(map: StaticArray<u32>): void {
   range(map, 0x00, 0xff, Operation.Other | MODRM);
   range(map, 0xf0, 0xf0, Operation.Movbe | G_E);
   range(map, 0xf1, 0xf1, Operation.Movbe | E_G);
+  range(map, MOVDIRI & 0xff, MOVDIRI & 0xff, Operation.Mov | E_G);
 }
 
 fillMapOne(MAP_ONE);

@@ -51,6 +51,16 @@ export const enum Operation {
   Scas,
   Ins,
   Outs,
+  /** With two operands or three. */
+  Imul,
+  Mul,
+  /** Of rAX into rDX:rAX. */
+  ImulWide,
+  Div,
+  Idiv,
+  Bsf,
+  Bsr,
+  Popcnt,
   Bt,
   Bts,
   Btr,
@@ -111,8 +121,12 @@ export const MODRM: u32 = 1 << 14;
 export const BYTE: u32 = 1 << 15;
 export const INVALID_64: u32 = 1 << 16;
 
-/** MOVNTI, which has no 16-bit operands. */
+/** Stores that have no 16-bit operands. */
 export const MOVNTI: u32 = 0x0fc3;
+export const MOVDIRI: u32 = 0x0f38f9;
+export function isWideStore(opcode: u32): bool {
+  return opcode == MOVNTI || opcode == MOVDIRI;
+}
 
 /** Opcode maps, as `Instruction.opcode` has them above the last byte. */
 export const enum OpcodeMap {

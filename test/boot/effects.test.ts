@@ -28,7 +28,9 @@ async function buildProgram(folder: string): Promise<string> {
 test("instructions on a hooked page do what the processor does on plain memory, in 16-, 32- and 64-bit mode", async () => {
   const folder = makeTemporaryFolder();
   // QEMU takes VEX prefixes in code of 32 and 64 bits only.
-  const cases = ([16, 32, 64] as const).flatMap((bits) => new Cases(bits).make({ avx: bits !== 16, emulated: true }));
+  const cases = ([16, 32, 64] as const).flatMap((bits) =>
+    new Cases(bits).make({ avx: bits !== 16, emulated: true, privileged: true }),
+  );
   writeFileSync(join(folder, "cases"), encode(cases));
   const extra = ["-fw_cfg", `name=opt/sheer/cases,file=${join(folder, "cases")}`];
   const efi = await buildProgramOf("test/cores/hooking.ts");

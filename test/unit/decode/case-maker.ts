@@ -41,6 +41,8 @@ interface Options {
   /** Only naturally aligned addresses: locked accesses across cache lines stop the whole machine. */
   aligned?: boolean;
   lock?: boolean;
+  /** Bytes that come before all prefixes of size. */
+  lead?: number[];
   /** Cases of each size. */
   samples?: number;
   setup?: Setup;
@@ -112,6 +114,7 @@ export abstract class CaseMaker {
       alsoRegister = true,
       aligned = false,
       lock = false,
+      lead = [],
       samples = 3,
       setup,
     }: Options,
@@ -123,7 +126,7 @@ export abstract class CaseMaker {
         const displacement = aligned ? this.pick([0, 16, 0xf0]) : this.pick([0, 8, 0x11, 0xff, 0xfe, 0xfd, 0xf9, 0xc0]);
         const size = immediate === 4 ? this.immediateSize(prefix) : immediate;
         const tail = Array.from({ length: size }, () => this.random() >>> 24);
-        const start = [...(lock ? [0xf0] : []), ...prefix, ...opcode];
+        const start = [...(lock ? [0xf0] : []), ...lead, ...prefix, ...opcode];
         const memory = [...start, this.modRmOf(field), displacement, ...tail];
         this.add(`${name} memory`, memory, undefinedFlags, setup);
         const register = [...start, 0xc0 | (field << 3) | this.pick([0, 1, 2, 5, 6, 7]), ...tail];

@@ -7,21 +7,33 @@ interface Processor {
   avx: boolean;
   /** It is QEMU's, which lacks F6 /1, an alias of TEST, and gives MOVBE the wrong operand size in 16-bit code. */
   emulated: boolean;
+  /** It lets them use ports. */
+  privileged: boolean;
 }
+
+/** Ports that read the same each time, and that take anything. */
+const CONFIG_ADDRESS = 0xcf8n;
+const POST_CODE = 0x80n;
 
 /** The instructions that are compared, in one mode. */
 export class Cases extends VectorCases {
-  make({ avx, emulated }: Processor): Case[] {
+  make({ avx, emulated, privileged }: Processor): Case[] {
     this.arithmetic();
     if (!emulated) this.modRm("test", [0xf7], { reg: 1, immediate: 4, undefinedFlags: Flag.Af });
     if (!emulated || this.bits !== 16) this.swappingMoves();
     this.moves();
+    this.multiplication();
+    this.bitCounts();
     this.shifts();
     this.bitTests();
     this.exchanges();
     this.conditions();
     this.stack();
     this.strings();
+    if (privileged) {
+      this.strings([0x6c], CONFIG_ADDRESS);
+      this.strings([0x6e], POST_CODE);
+    }
     this.vectors();
     if (avx) this.vexVectors();
     return this.cases;
@@ -53,6 +65,50 @@ export class Cases extends VectorCases {
       this.modRm("not", [0xf6 + wide], { reg: 2 });
       this.modRm("neg", [0xf6 + wide], { reg: 3 });
     }
+  }
+
+  private multiplication(): void {
+    const undefinedFlags = Flag.Sf | Flag.Zf | Flag.Af | Flag.Pf;
+    this.modRm("imul", [0x0f, 0xaf], { undefinedFlags, samples: 6 });
+    this.modRm("imul", [0x69], { immediate: 4, undefinedFlags });
+    this.modRm("imul", [0x6b], { immediate: 1, undefinedFlags });
+    for (const wide of [0, 1]) {
+      this.modRm("mul", [0xf6 + wide], { reg: 4, undefinedFlags, samples: 8 });
+      this.modRm("imul", [0xf6 + wide], { reg: 5, undefinedFlags, samples: 8 });
+      for (const [name, reg] of [["div", 6] as const, ["idiv", 7] as const]) {
+        const setup: Setup = (state) => this.makeDivisible(state, name === "idiv");
+        this.modRm(name, [0xf6 + wide], {
+          reg,
+          undefinedFlags: undefinedFlags | Flag.Cf | Flag.Of,
+          alsoRegister: false,
+          samples: 8,
+          setup,
+        });
+      }
+    }
+  }
+
+  /** Operands whose quotient has room in every width: divisors of bytes 41h to 7Fh or, signed, also 81h to BFh. */
+  private makeDivisible(state: Case, signed: boolean): void {
+    const negativeDivisor = signed && (this.random() & 1) === 1;
+    state.memory.forEach((_, i) => (state.memory[i] = (negativeDivisor ? 0x81 : 0x41) + (this.random() % 0x3f)));
+    const high = BigInt(this.random() % 0x1f);
+    const wide = signed && this.random() & 1 ? ~high : high;
+    const low = BigInt(this.random() & 0xff) | (BigInt.asUintN(8, wide) << 8n) | (BigInt(this.random()) << 32n);
+    state.registers[Register.Rax] = BigInt.asUintN(
+      this.bits === 64 ? 64 : 32,
+      low | (BigInt(this.random() & 0xffff) << 16n),
+    );
+    state.registers[Register.Rdx] = BigInt.asUintN(this.bits === 64 ? 64 : 32, wide);
+  }
+
+  private bitCounts(): void {
+    const undefinedFlags = Flag.Cf | Flag.Of | Flag.Sf | Flag.Af | Flag.Pf;
+    // Of 0, what is left in the destination is not the same on all processors.
+    const setup: Setup = (state) => state.memory.forEach((byte, i) => (state.memory[i] = byte | 0x10));
+    this.modRm("bsf", [0x0f, 0xbc], { undefinedFlags, setup, alsoRegister: false });
+    this.modRm("bsr", [0x0f, 0xbd], { undefinedFlags, setup, alsoRegister: false });
+    this.modRm("popcnt", [0x0f, 0xb8], { lead: [0xf3], samples: 6 });
   }
 
   private accumulator(name: string, opcode: number, undefinedFlags: bigint): void {
@@ -207,10 +263,10 @@ export class Cases extends VectorCases {
     }
   }
 
-  private strings(): void {
+  private strings(opcodes = [0xa4, 0xa6, 0xaa, 0xac, 0xae], port = 0n): void {
     const prefixes = this.bits === 64 ? [[], [0x66], [0x48], [0x67]] : [[], [0x66]];
     for (const prefix of prefixes) {
-      for (const opcode of [0xa4, 0xa6, 0xaa, 0xac, 0xae]) {
+      for (const opcode of opcodes) {
         for (const wide of [0, 1]) {
           for (const repeat of [[], [0xf2], [0xf3]]) {
             for (const backwards of [false, true]) {
@@ -218,6 +274,7 @@ export class Cases extends VectorCases {
                 state.registers[Register.Rcx] = BigInt(this.random() % 7);
                 state.registers[Register.Rsi] = this.data + BigInt((this.random() & 31) - 8);
                 state.registers[Register.Rdi] = this.data + BigInt((this.random() & 31) - 24);
+                if (port) state.registers[Register.Rdx] = port;
                 if (backwards) state.flags |= Flag.Df;
                 if (this.random() & 1) state.memory.fill(this.random());
                 if (this.random() & 1) state.registers[Register.Rax] = BigInt(state.memory[0]!) * 0x0101_0101n;

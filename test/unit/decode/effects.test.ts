@@ -78,7 +78,7 @@ function differences(before: Case, expected: State, actual: State & { outcome: n
 
 test.each<32 | 64>([64, 32])("%i-bit instructions do what the processor does", (bits) => {
   enter(bits);
-  const cases = new Cases(bits).make({ avx: hasAvx, emulated: false });
+  const cases = new Cases(bits).make({ avx: hasAvx, emulated: false, privileged: false });
   const expected = runNatively(cases);
   const wrong = cases.flatMap((before, i) =>
     differences(before, expected[i]!, emulate(before)).map((text) => `${before.name} (${bytes(before.code)}): ${text}`),

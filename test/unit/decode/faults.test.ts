@@ -152,6 +152,43 @@ test("INS that memory stopped needs IOPL; after an exit for its port the process
   expect(run(0x2n, () => guest.core.step())).toBe(Outcome.Done);
 });
 
+test("a division by zero and a quotient without room raise #DE; BSF of zero leaves its destination", () => {
+  guest.set("rbx", DATA);
+  const divide = (code: number[], registers: { rax: bigint; rdx: bigint }, divisor: bigint) => {
+    guest.set("rax", registers.rax);
+    guest.set("rdx", registers.rdx);
+    guest.view.setBigUint64(Number(DATA), divisor, true);
+    guest.code(code);
+    return guest.core.step() === Outcome.Faulted ? guest.exception : "done";
+  };
+  const [div64, idiv64, div8, idiv8] = [
+    [0x48, 0xf7, 0x33],
+    [0x48, 0xf7, 0x3b],
+    [0xf6, 0x33],
+    [0xf6, 0x3b],
+  ];
+  expect(divide(div64, { rax: 5n, rdx: 0n }, 0n)).toBe(Vector.DivideError);
+  expect(divide(div64, { rax: 0n, rdx: 7n }, 7n)).toBe(Vector.DivideError);
+  expect([guest.get("rax"), guest.get("rdx"), guest.get("rip")]).toEqual([0n, 7n, 0x1000n]);
+  expect(divide(div64, { rax: 0xffff_ffff_ffff_ffffn, rdx: 6n }, 7n)).toBe("done");
+  expect([guest.get("rax"), guest.get("rdx")]).toEqual([0xffff_ffff_ffff_ffffn, 6n]); // 7 * 2^64 - 1
+  // -2^63 / -1 and 2^63 / 1 have no room, -2^63 / 1 has
+  const lowest = 1n << 63n;
+  expect(divide(idiv64, { rax: lowest, rdx: 0xffff_ffff_ffff_ffffn }, 0xffff_ffff_ffff_ffffn)).toBe(Vector.DivideError);
+  expect(divide(idiv64, { rax: lowest, rdx: 0n }, 1n)).toBe(Vector.DivideError);
+  expect(divide(idiv64, { rax: lowest, rdx: 0xffff_ffff_ffff_ffffn }, 1n)).toBe("done");
+  expect(divide(div8, { rax: 0x100n, rdx: 0n }, 1n)).toBe(Vector.DivideError);
+  expect(divide(idiv8, { rax: 0x80n, rdx: 0n }, 1n)).toBe(Vector.DivideError);
+  expect(divide(idiv8, { rax: 0xff80n, rdx: 0n }, 1n)).toBe("done");
+  expect(guest.get("rax")).toBe(0x80n);
+
+  guest.set("rcx", 0x1234_5678_9abc_def0n);
+  guest.view.setBigUint64(Number(DATA), 0n, true);
+  guest.code([0x0f, 0xbc, 0x0b]); // bsf (%rbx), %ecx
+  expect([guest.core.step(), guest.get("rcx")]).toEqual([Outcome.Done, 0x1234_5678_9abc_def0n]);
+  expect(guest.get("rflags") & 0x40n).toBe(0x40n);
+});
+
 test("RFLAGS.RF is cleared, and a long REP stops between repetitions", () => {
   guest.set("rflags", 0x10002n);
   guest.set("rcx", 300n);

@@ -43,6 +43,7 @@ interface Core {
 export const Outcome = { Done: 0, Faulted: 1, Unfinished: 2, Unknown: 3 } as const;
 /** Exception vectors; None if nothing was raised. */
 export const Vector = {
+  DivideError: 0,
   InvalidOpcode: 6,
   DeviceNotAvailable: 7,
   StackFault: 12,
