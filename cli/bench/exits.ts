@@ -28,7 +28,7 @@ const names: Record<number, string> = {
  * One nanosecond an instruction, about what a real processor needs. By the clock of the wall an emulated one is slower,
  * and each of its timer ticks, which come by that clock, is two to five exits; and the number would differ each time.
  */
-const instructionShift = 0;
+export const instructionShift = 0;
 
 /**
  * The exits from the UEFI shell to Linux with DHCP and ping done, by reason, counted from outside the hypervisor: the

@@ -9,6 +9,8 @@ export interface PcOptions {
   rom?: boolean;
   /** Processors; two unless it says otherwise. */
   cpus?: number;
+  /** Family and model of the processor by CPUID, such as "family=23,model=49"; QEMU's 15 and 107 if left out. */
+  processor?: string;
   /** In MiB. */
   memory?: number;
   /** Count instructions: the clock then advances by 2 to the power of this many nanoseconds for each. */
@@ -47,7 +49,14 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
     // TCG only: what is tested must not depend on the processor that this happens to run on.
-    ...["-machine", "q35,smm=off", "-accel", "tcg", "-cpu", "max,+svm,-la57"],
+    ...[
+      "-machine",
+      "q35,smm=off",
+      "-accel",
+      "tcg",
+      "-cpu",
+      ["max,+svm,-la57", ...(pc.processor === undefined ? [] : [pc.processor])].join(","),
+    ],
     ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 2)],
     ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${need(firmwareCode)}`],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
