@@ -9,4 +9,5 @@ import { Processors } from "./interleavings/processors.ts";
 suspendable(coreWasm, SUSPENDING_IMPORTS);
 compileCore("decode", "test/unit/decode/core/guest.ts");
 compileCore("types", "test/unit/memory/core/types.ts");
+compileCore("nested", "test/unit/memory/core/nested.ts");
 new Processors(); // compiles its core

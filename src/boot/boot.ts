@@ -9,6 +9,7 @@ import { sealMemory } from "../memory/frames";
 import { guestCpuid, SIGNATURE_EBX, VERSION } from "../vcpu/cpuid";
 import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
 import { processors } from "../vcpu/processors";
+import { NestedEntries } from "../vcpu/svm/nested-entries";
 import { prepareSvm, startSvm, svmMachine } from "../vcpu/svm/start";
 import { startLogWriter } from "../log/writer";
 import { scheduler } from "../threads/scheduler";
@@ -35,7 +36,7 @@ export function bootSheer(info: BootInfo): u64 {
   if (support != SvmSupport.Ready) return refuse(reason(support), Status.UNSUPPORTED);
   if (tooManyProcessors()) return refuse(TOO_MANY_PROCESSORS, Status.UNSUPPORTED);
 
-  guestSpace.begin(info.context.cr4 & CR4_LA57 ? 5 : 4);
+  guestSpace.begin(new NestedEntries(), info.context.cr4 & CR4_LA57 ? 5 : 4); // the host's (AMD APM 2, 15.25.3)
   useScreen();
   guestCpuid.setStealth(settings.stealth);
   svmMachine.begin();

@@ -19,6 +19,11 @@ class GuestMemory {
     return address < this.limit;
   }
 
+  /** Whether these bytes are Sheer's own, all of them. */
+  isBlock(address: u64, length: u64): bool {
+    return address >= this.blockBase && address + length <= this.blockEnd;
+  }
+
   /**
    * Whether the guest may have Sheer or a device touch these bytes: the one place that refuses Sheer's own block,
    * ranges that wrap around and addresses beyond the machine's width. Asked before any copy and any DMA.

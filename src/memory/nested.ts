@@ -1,151 +1,195 @@
 import { fence, physOf } from "../metal";
-import { PAGE_SIZE, takePages } from "./frames";
-import { memoryTypes } from "./types";
+import { EntryFormat } from "./entry-format";
+import { allocatePage, freePage, PAGE_SIZE } from "./frames";
+import { MemoryType } from "./memory-type";
 
-/** Nested page-table entries have the format of ordinary long-mode ones (AMD APM 2, 15.25.5): user access is required. */
-const enum Entry {
-  Present = 1 << 0,
-  Writable = 1 << 1,
-  User = 1 << 2,
-  Accessed = 1 << 5,
-  Dirty = 1 << 6,
-  PageSize = 1 << 7,
-}
-const TABLE: u64 = Entry.Present | Entry.Writable | Entry.User;
-const LEAF: u64 = TABLE | Entry.Accessed | Entry.Dirty;
-const READ_ONLY: u64 = Entry.Present | Entry.User | Entry.Accessed | Entry.Dirty;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+const LARGE: u64 = 1 << 7;
+const ENTRIES: u64 = 512;
 
 const PAGE_4K: u64 = 1 << 12;
 const PAGE_2M: u64 = 1 << 21;
-const PAGE_1G: u64 = 1 << 30;
-/** Address bits that one table of each level resolves, lowest first. */
-const LEVEL_SHIFT: u32 = 9;
+/** Address bits that one table of each level resolves. */
+const LEVEL_SHIFT: u64 = 9;
+/** No entry of any format: what has to be mapped in parts. */
+const PARTS: u64 = ~0;
 
-/** Tables for splits and for addresses that were not mapped at boot. */
-const POOL_PAGES: u32 = 128;
-/** Mapped at boot; what lies above is mapped when first touched. */
-const BOOT_LIMIT: u64 = 1 << 40;
+/** What an aligned region of guest-physical addresses is to the guest. */
+export const enum Region {
+  /** Itself, all of one memory type. */
+  Own,
+  /** Nothing: each access is an exit. */
+  Absent,
+  /** Zeros that cannot be written. */
+  Zeros,
+  /** Not the same everywhere. A page of 4 KiB is never mixed. */
+  Mixed,
+}
+
+/** What the tables are made after. */
+export abstract class AddressMap {
+  abstract region(base: u64, size: u64): Region;
+  /** The memory type of a region that is the guest's own. */
+  abstract typeOf(base: u64): MemoryType;
+}
 
 /**
- * The guest's physical address space: every address is itself, in the largest pages that memory types allow, but for
- * Sheer's block, which reads as zeros, and hooked pages, which are not present.
+ * The guest's physical address space as its processors walk it: every address is itself, in the largest pages that the
+ * address map allows. Tables can always be dropped and made anew, for they say nothing that the map does not.
+ *
+ * A table that is taken out may still be walked by other processors: it is retired, and used again after `reclaim`.
  */
 export class NestedTables {
-  private root: usize = 0;
-  private pool: usize = 0;
-  private poolLeft: u32 = 0;
-  private blockBase: u64 = 0;
-  private blockEnd: u64 = 0;
-  private limit: u64 = 0;
-  private levels: u32 = 4;
+  private readonly retired: StaticArray<usize>;
+  private retiredCount: u32 = 0;
+  private taken: u32 = 0;
+  private readonly root: usize;
+  private readonly topShift: u64;
+  /** A page of zeros, and a table whose every entry maps it. */
+  private readonly zeros: u64;
+  private readonly zerosTable: u64;
+  /** Something that was mapped has changed since `reclaim`: processors may still know it as it was. */
+  stale: bool = false;
 
   /**
-   * Builds the tables for a machine of `physicalBits`. The block must start and end on 2 MiB borders. `levels` is the
-   * host's: nested paging has as many (AMD APM 2, 15.25.3).
+   * `levels` of tables, with pages up to `largest` bytes, out of a pool of `pool` tables. `zeros` is for regions of zeros:
+   * a page of linear memory, and another for a table. Traps if there is no page for the root.
    */
-  build(blockBase: u64, blockSize: u64, physicalBits: u32, levels: u32): void {
-    this.levels = levels;
-    this.limit = (1 as u64) << (physicalBits as u64);
-    this.pool = takePages(POOL_PAGES);
-    this.poolLeft = POOL_PAGES;
+  constructor(
+    private readonly map: AddressMap,
+    private readonly format: EntryFormat,
+    levels: u32,
+    private readonly largest: u64,
+    private readonly pool: u32,
+    zeros: usize,
+    zerosTable: usize,
+  ) {
+    this.retired = new StaticArray<usize>(pool);
+    this.topShift = 12 + LEVEL_SHIFT * ((levels - 1) as u64);
     this.root = this.takeTable();
-    this.blockBase = blockBase;
-    this.blockEnd = blockBase + blockSize;
-    this.mapBlock();
-    for (let at: u64 = 0; at < min(this.limit, BOOT_LIMIT); at += PAGE_1G) this.mapLargest(at, PAGE_1G);
+    if (!this.root) unreachable();
+    this.zeros = format.readOnly(physOf(zeros));
+    for (let i: usize = 0; i < PAGE_SIZE; i += 8) store<u64>(zerosTable + i, this.zeros);
+    this.zerosTable = format.table(physOf(zerosTable));
   }
 
-  /** Physical address of the top table, for the processor's nested CR3. */
+  /** Physical address of the top table. */
   rootAddress(): u64 {
     return physOf(this.root);
   }
 
-  /** Makes one 4 KiB page cause exits; false if no table is left to split a larger page. */
-  unmap(address: u64): bool {
-    return this.setPage(address, 0);
+  /**
+   * Maps the pages from `from` to before `to` as the address map says now, whatever was mapped there. False if there were
+   * not enough tables: then a part is as it was.
+   */
+  refresh(from: u64, to: u64): bool {
+    const done = this.fill(this.root, 0, this.topShift, from, to);
+    fence();
+    return done;
   }
 
-  /** Gives one 4 KiB page back to the guest; false if no table is left. */
-  map(address: u64): bool {
-    return this.setPage(address, (address & ADDRESS) | LEAF);
+  /** Unmaps everything. */
+  drop(): void {
+    const size = (1 as u64) << this.topShift;
+    for (let i: u64 = 0; i < ENTRIES; i++) this.replace(this.root + ((i as usize) << 3), 0, size);
+    fence();
   }
 
-  /** Maps what surrounds an address that was not mapped at boot; false if it is beyond the machine or no table is left. */
-  mapOnDemand(address: u64): bool {
-    if (address >= this.limit) return false;
-    return this.mapLargest(address & ~(PAGE_1G - 1), PAGE_1G);
+  /** No processor walks the tables any more that have been retired. */
+  reclaim(): void {
+    for (let i: u32 = 0; i < this.retiredCount; i++) this.release(unchecked(this.retired[i]));
+    this.retiredCount = 0;
+    this.stale = false;
   }
 
-  /** Maps an aligned region of `size` bytes by one entry or, where it is not of one kind, by smaller ones. */
-  private mapLargest(base: u64, size: u64): bool {
-    const slot = this.slot(base, size);
-    if (!slot) return false;
-    const whole = base + size <= this.blockBase || base >= this.blockEnd;
-    if (size == PAGE_4K || (whole && memoryTypes.uniform(base, size))) {
-      if (!load<u64>(slot)) store<u64>(slot, base | LEAF | (size == PAGE_4K ? 0 : Entry.PageSize));
+  /** The part of a table that lies between two addresses; `base` is its first, and its entries stand for 1 << `shift` bytes. */
+  private fill(table: usize, base: u64, shift: u64, from: u64, to: u64): bool {
+    const size = (1 as u64) << shift;
+    const end = min(base + (size << LEVEL_SHIFT), to);
+    for (let at = max(base, from & ~(size - 1)); at < end; at += size) {
+      if (!this.fillEntry(table + ((((at - base) >> shift) as usize) << 3), at, shift, from, to)) return false;
+    }
+    return true;
+  }
+
+  private fillEntry(slot: usize, at: u64, shift: u64, from: u64, to: u64): bool {
+    const size = (1 as u64) << shift;
+    const whole = this.wholeEntry(at, size);
+    if (whole != PARTS) {
+      this.replace(slot, whole, size);
       return true;
     }
-    if (size == PAGE_2M && !whole) return true; // mapBlock has been here
-    const part = size >> LEVEL_SHIFT;
-    for (let at = base; at < base + size; at += part) {
-      if (!this.mapLargest(at, part)) return false;
-    }
-    return true;
-  }
-
-  /** Shows the whole block as one page of zeros that cannot be written. */
-  private mapBlock(): void {
-    const zeros = takePages(1);
-    const table = takePages(1);
-    for (let i: usize = 0; i < PAGE_SIZE; i += 8) store<u64>(table + i, physOf(zeros) | READ_ONLY);
-    for (let at = this.blockBase; at < this.blockEnd; at += PAGE_2M) {
-      store<u64>(this.slot(at, PAGE_2M), physOf(table) | TABLE);
-    }
-  }
-
-  private setPage(address: u64, entry: u64): bool {
-    const slot = this.slot(address, PAGE_4K);
-    if (!slot) return false;
-    store<u64>(slot, entry);
-    fence();
-    return true;
-  }
-
-  /** The entry for the page of `size` bytes around an address, larger pages split on the way; 0 if no table is left. */
-  private slot(address: u64, size: u64): usize {
-    let table = this.root;
-    let shift: u64 = 12 + LEVEL_SHIFT * (this.levels - 1);
-    while (true) {
-      const entry = table + (((address >> shift) as usize & 511) << 3);
-      if ((1 as u64) << shift == size) return entry;
-      table = this.tableBelow(entry, (1 as u64) << shift);
-      if (!table) return 0;
-      shift -= LEVEL_SHIFT;
-    }
-  }
-
-  /** The table an entry points to: made if there is none, filled with parts of the page if there is a large page. */
-  private tableBelow(entry: usize, size: u64): usize {
-    const value = load<u64>(entry);
-    if (value && !(value & Entry.PageSize)) return (((value & ADDRESS) as usize) - physOf(0)) as usize;
+    const old = load<u64>(slot);
+    if (this.isOwnTable(old, size)) return this.fill(tableAt(old), at, shift - LEVEL_SHIFT, from, to);
     const table = this.takeTable();
-    if (!table) return 0;
-    if (value) this.fillParts(table, value, size >> LEVEL_SHIFT);
-    store<u64>(entry, physOf(table) | TABLE);
-    return table;
+    if (!table) return false;
+    // A page that was mapped is mapped again in all its parts. The table is linked when it is complete.
+    const done = this.fill(table, at, shift - LEVEL_SHIFT, old ? at : from, old ? at + size : to);
+    if (done) this.replace(slot, this.format.table(physOf(table)), size);
+    else this.giveUp(table, size >> LEVEL_SHIFT);
+    return done;
   }
 
-  private fillParts(table: usize, whole: u64, part: u64): void {
-    const flags = part == PAGE_4K ? whole & ~(Entry.PageSize as u64) : whole;
-    for (let i: u64 = 0; i < 512; i++) store<u64>(table + ((i as usize) << 3), flags + i * part);
+  /** The one entry for a region, or PARTS. */
+  private wholeEntry(base: u64, size: u64): u64 {
+    switch (this.map.region(base, size)) {
+      case Region.Absent:
+        return 0;
+      case Region.Own:
+        return size > this.largest ? PARTS : this.format.page(base, size, this.map.typeOf(base));
+      case Region.Zeros:
+        return size == PAGE_4K ? this.zeros : size == PAGE_2M ? this.zerosTable : PARTS;
+      default:
+        return PARTS;
+    }
+  }
+
+  private replace(slot: usize, entry: u64, size: u64): void {
+    const old = load<u64>(slot);
+    if (old == entry) return;
+    store<u64>(slot, entry);
+    if (!old) return;
+    this.stale = true;
+    if (this.isOwnTable(old, size)) this.retire(tableAt(old), size >> LEVEL_SHIFT);
+  }
+
+  /** Whether an entry for `size` bytes leads to a table that is nobody else's. */
+  private isOwnTable(entry: u64, size: u64): bool {
+    return size > PAGE_4K && entry != 0 && !(entry & LARGE) && entry != this.zerosTable;
+  }
+
+  /** Takes a table out of use, with those below it; its entries stand for `size` bytes. */
+  private retire(table: usize, size: u64): void {
+    for (let i: usize = 0; i < PAGE_SIZE; i += 8) {
+      const entry = load<u64>(table + i);
+      if (this.isOwnTable(entry, size)) this.retire(tableAt(entry), size >> LEVEL_SHIFT);
+    }
+    unchecked((this.retired[this.retiredCount++] = table));
+  }
+
+  /** The same for one that no processor has seen. */
+  private giveUp(table: usize, size: u64): void {
+    for (let i: usize = 0; i < PAGE_SIZE; i += 8) {
+      const entry = load<u64>(table + i);
+      if (this.isOwnTable(entry, size)) this.giveUp(tableAt(entry), size >> LEVEL_SHIFT);
+    }
+    this.release(table);
   }
 
   private takeTable(): usize {
-    if (!this.poolLeft) return 0;
-    this.poolLeft--;
-    const table = this.pool;
-    this.pool += PAGE_SIZE;
+    if (this.taken == this.pool) return 0;
+    const table = allocatePage();
+    if (table) this.taken++;
     return table;
   }
+
+  private release(table: usize): void {
+    freePage(table);
+    this.taken--;
+  }
+}
+
+/** Where in linear memory the table lies that an entry leads to. */
+function tableAt(entry: u64): usize {
+  return ((entry & ADDRESS) - physOf(0)) as usize;
 }

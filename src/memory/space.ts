@@ -1,78 +1,108 @@
-import { BOOT_INFO, BootInfo } from "../boot/info";
 import { GuestBus } from "../decode/bus";
 import { cpuid } from "../metal";
 import { guestMemory } from "./guest";
 import { TicketLock } from "../threads/lock";
 import { processors } from "../vcpu/processors";
+import { EntryFormat } from "./entry-format";
+import { takePages } from "./frames";
 import { MmioDevice, MmioHooks } from "./hooks";
 import { NestedTables } from "./nested";
+import { GuestRegions } from "./regions";
 import { setPhysicalBits } from "./translate";
 import { memoryTypes } from "./types";
 
 const PAGE: u64 = 4096;
+/** What is mapped at a time when it is touched. */
+const DEMAND: u64 = 1 << 21;
+/** Mapped at boot; what lies above is mapped when first touched. */
+const BOOT_LIMIT: u64 = 1 << 40;
+/** For memory types, hooks and addresses that were not mapped at boot. */
+const TABLES: u32 = 128;
+const LARGEST_PAGE: u64 = 1 << 30;
+const LARGE_PAGE: u64 = 1 << 21;
+/** CPUID Fn8000_0001 EDX: pages of 1 GiB. */
+const GIGABYTE_PAGES: u32 = 1 << 26;
 
 /** The guest-physical address space as a whole: its mapping and the devices that Sheer answers for. */
 class GuestSpace {
   readonly hooks: MmioHooks = new MmioHooks();
   readonly bus: GuestBus = new GuestBus(this.hooks);
-  readonly nested: NestedTables = new NestedTables();
+  private tables: NestedTables | null = null;
   /** Held while hooks or mappings change. */
   private readonly lock: TicketLock = new TicketLock();
 
-  /** Builds the mapping for this machine; `levels` is the number of levels of the host's page tables. */
-  begin(levels: u32): void {
+  /** Builds the mapping for this machine, by tables of `levels` levels with entries of `format`. */
+  begin(format: EntryFormat, levels: u32): void {
     const registers = memory.data(32, 8);
     cpuid(0x8000_0008, 0, registers);
     const physicalBits = load<u32>(registers) & 0xff;
-    const info = changetype<BootInfo>(BOOT_INFO);
     guestMemory.begin(physicalBits);
     setPhysicalBits(physicalBits);
     memoryTypes.begin();
-    this.nested.build(info.blockBase, info.blockSize, physicalBits, levels);
+    cpuid(0x8000_0001, 0, registers);
+    const largest = load<u32>(registers, 16) & GIGABYTE_PAGES ? LARGEST_PAGE : LARGE_PAGE;
+    const regions = new GuestRegions(this.hooks);
+    this.tables = new NestedTables(regions, format, levels, largest, TABLES, takePages(1), takePages(1));
+    this.nested().refresh(0, min(BOOT_LIMIT, (1 as u64) << (physicalBits as u64)));
   }
 
-  /** Makes guest accesses to a range go to `device`; false, with nothing changed, if it overlaps another or tables are short. */
+  /** Physical address of the top table, for the processors' nested CR3 or extended-page-table pointer. */
+  rootAddress(): u64 {
+    return this.nested().rootAddress();
+  }
+
+  /** Makes guest accesses to a range go to `device`; false, with nothing changed, if it overlaps another or is Sheer's own. */
   hook(base: u64, length: u64, device: MmioDevice): bool {
-    if (!guestMemory.permits(base, length)) return false;
+    if (!length || !guestMemory.permits(base, length)) return false;
     this.lock.acquire();
-    const hooked = this.addHook(base, length, device);
+    const hooked = this.hooks.add(base, length, device);
+    if (hooked) this.remap(base, base + length);
     this.lock.release();
-    processors.synchronise();
     return hooked;
   }
 
   /** Ends the hook that starts at `base`; pages that no other hook touches are the guest's again. */
   unhook(base: u64): void {
     this.lock.acquire();
-    this.removeHook(base);
+    const end = this.hooks.end(base);
+    if (this.hooks.remove(base)) {
+      this.remap(base, end);
+      processors.synchronise(); // none remembers the device
+    }
     this.lock.release();
-    processors.synchronise();
   }
 
-  /** Maps what surrounds an address that was not mapped at boot; false if it is beyond the machine or no table is left. */
-  mapOnDemand(address: u64): bool {
+  /** After a change of memory types in a range. */
+  typesChanged(base: u64, length: u64): void {
     this.lock.acquire();
-    const mapped = this.nested.mapOnDemand(address);
+    this.remap(base, base + length);
+    this.lock.release();
+  }
+
+  /** Maps what surrounds an address that was not mapped; false if it is beyond the machine or cannot be mapped. */
+  mapOnDemand(address: u64): bool {
+    if (!guestMemory.isAddress(address)) return false;
+    const base = address & ~(DEMAND - 1);
+    this.lock.acquire();
+    const mapped = this.remap(base, base + DEMAND) || this.remap(address & ~(PAGE - 1), (address | (PAGE - 1)) + 1);
     this.lock.release();
     return mapped;
   }
 
-  private addHook(base: u64, length: u64, device: MmioDevice): bool {
-    if (!this.hooks.add(base, length, device)) return false;
-    for (let page = base & ~(PAGE - 1); page < base + length; page += PAGE) {
-      if (this.nested.unmap(page)) continue;
-      this.removeHook(base);
-      return false;
-    }
-    return true;
+  private nested(): NestedTables {
+    return changetype<NestedTables>(changetype<usize>(this.tables));
   }
 
-  private removeHook(base: u64): void {
-    const end = this.hooks.end(base);
-    if (!this.hooks.remove(base)) return;
-    for (let page = base & ~(PAGE - 1); page < end; page += PAGE) {
-      if (!this.hooks.touches(page, PAGE)) this.nested.map(page);
-    }
+  /**
+   * Brings the mapping of a range up to date on all processors. If there are not enough tables, everything is unmapped, to be
+   * mapped again when it is touched, and the result is false: nothing is mapped then that should not be.
+   */
+  private remap(from: u64, to: u64): bool {
+    const nested = this.nested();
+    const done = nested.refresh(from, to);
+    if (!done) nested.drop();
+    if (nested.stale && processors.synchronise()) nested.reclaim();
+    return done;
   }
 }
 

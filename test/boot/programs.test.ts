@@ -2,8 +2,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildProgramOf } from "../../cli/build/build.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
-import { CELL, readPpm, textOf } from "../screen.ts";
+import { readPpm, textOf } from "../screen.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
+import type { Machine } from "../../cli/qemu/machine.ts";
 import { boot, bootFrom, sheer, verdicts } from "./pc.ts";
 
 const seconds = 120;
@@ -55,11 +56,15 @@ test("a trap of the hypervisor is reported by the function's name in the log and
   // A thread's stack: behind those of all processors. It comes to its trap after it has left the stack once.
   expect(traps[5]).toMatch(/trap 0xe at .* in test\/cores\/trapping\/failDeeper, address 0xffffffffc04/);
 
-  const dump = join(makeTemporaryFolder(), "screen.ppm");
-  await machine.qmp.execute("screendump", { filename: dump });
-  const { width, height, pixel } = readPpm(dump);
-  const columns = Math.floor(width / CELL.width);
-  const lines = machine.log.text.match(/^sheer: error: trap .*$/gm) ?? [];
-  const wrapped = lines.flatMap((line) => line.match(new RegExp(`.{1,${columns}}`, "g")) ?? []);
-  expect(textOf(pixel, width, height)).toEqual(wrapped);
+  // The screen comes after the log.
+  await expect.poll(() => linesOnScreen(machine), { timeout: 20_000, interval: 1000 }).toEqual(traps);
 });
+
+/** The log's lines on the screen, those that were wrapped put together again. */
+async function linesOnScreen({ qmp }: Machine): Promise<string[]> {
+  const dump = join(makeTemporaryFolder(), "screen.ppm");
+  await qmp.execute("screendump", { filename: dump });
+  const { width, height, pixel } = readPpm(dump);
+  const text = textOf(pixel, width, height).join("");
+  return text.match(/error: trap .*?(?=sheer: |$)/g) ?? [];
+}

@@ -12,7 +12,7 @@ const variables = new Set(
 );
 
 function allocates(name: string): boolean {
-  if (name.startsWith(ALLOCATOR) || name.startsWith("$src/memory/frames/")) return true;
+  if (name.startsWith(ALLOCATOR) || name === "$src/memory/frames/takePages") return true;
   return [...graph.effectsOf(name)].some((effect) => effect === "memory.grow" || variables.has(effect));
 }
 

@@ -4,7 +4,6 @@ import { controlMoveOperand, instructionLength, twoByteLength } from "../../deco
 import { carryOutPlainMove } from "../../decode/fast";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
-import { guestMemory } from "../../memory/guest";
 import { MmioDevice } from "../../memory/hooks";
 import { guestSpace } from "../../memory/space";
 import { physRead16, wbinvd } from "../../metal";
@@ -24,6 +23,9 @@ const enum Opcode {
   Rdmsr = 0x320f,
   Cpuid = 0xa20f,
 }
+
+/** In EXITINFO1 of a nested page fault: the page is there, but not for this access (AMD APM 2, 15.25.6). */
+const NESTED_FAULT_PRESENT: u64 = 1;
 
 /** Answers one #VMEXIT of the processor whose run block this is; true if it then waits for a start-up interrupt. */
 export function handleExit(run: GuestRun): bool {
@@ -191,13 +193,9 @@ function writeTaskPriority(vcpu: SvmVcpu): void {
 
 function nestedPageFault(vcpu: SvmVcpu): void {
   const address = vcpu.vmcb.exitInfo2;
-  const hooked = guestSpace.hooks.touches(address & ~0xfff, 0x1000);
-  if (!hooked) {
-    if (guestMemory.permits(address, 1)) {
-      if (guestSpace.mapOnDemand(address)) return;
-    } else {
-      vcpu.counters.blockWrites++;
-    }
+  if (!guestSpace.hooks.touches(address & ~0xfff, 0x1000)) {
+    if (vcpu.vmcb.exitInfo1 & NESTED_FAULT_PRESENT) vcpu.counters.blockWrites++;
+    else if (guestSpace.mapOnDemand(address)) return;
   }
   const outcome = carryOutAt(vcpu, guestSpace.bus, address);
   if (outcome == Outcome.Done) vcpu.finishInstruction();

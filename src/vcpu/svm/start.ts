@@ -34,7 +34,7 @@ export function prepareSvm(index: u32): SvmVcpu {
   vmcb.msrpmBase = svmMsrs.permissions.address();
   vmcb.guestAsid = ASID;
   vmcb.nestedControl = NP_ENABLE;
-  vmcb.nestedCr3 = guestSpace.nested.rootAddress();
+  vmcb.nestedCr3 = guestSpace.rootAddress();
   setIntercepts(vmcb);
   vcpu.forgetTranslations();
   vcpu.apic.begin();
