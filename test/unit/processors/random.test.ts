@@ -24,6 +24,7 @@ const POINTS = new Set([
   "atomicExchange32",
 ]);
 const NESTED = 2;
+const APIC_REGISTERS = [Apic.Id, Apic.Eoi, Apic.IcrHigh, Apic.Svr, Apic.LvtTimer];
 
 class WildProcessors {
   readonly machine: Machine;
@@ -59,7 +60,7 @@ class WildProcessors {
     return free.length ? this.#of(free).guest : undefined;
   }
 
-  /** What needs no lock may come anywhere. */
+  /** What needs no lock, and waits for no other processor as a raised task priority may, can come anywhere. */
   #pass(name: string): void {
     if (this.#nested >= NESTED || !POINTS.has(name) || this.#below(20)) return;
     const guest = this.#actor();
@@ -79,11 +80,12 @@ class WildProcessors {
     ["any command", (guest) => guest.write32(ICR, this.#command())],
     ["logical name", (guest) => guest.write32(APIC_BASE + Apic.Ldr, (1 << this.#below(32)) >>> 0)],
     ["format", (guest) => guest.write32(APIC_BASE + Apic.Dfr, this.#of([0xffff_ffff, 0x0fff_ffff]))],
-    ["local APIC", (guest) => this.#writeApic(guest)],
+    ["local APIC", (guest) => this.#writeApic(guest, APIC_REGISTERS)],
     ["cpuid", (guest) => guest.cpuid(this.#below(8))],
   ];
 
   readonly #shared: readonly [string, (guest: Guest) => void][] = [
+    ["task priority", (guest) => this.#writeApic(guest, [Apic.Tpr])],
     ["memory BAR", (guest) => this.#configure(guest, 0x14, this.#of(BARS))],
     ["port BAR", (guest) => this.#configure(guest, 0x10, this.#of(PORTS))],
     ["command", (guest) => this.#configure(guest, 4, this.#below(8))],
@@ -108,8 +110,8 @@ class WildProcessors {
     return ((this.#below(2 ** 20) & ~0x700) | (this.#of([0, 1, 3, 4, 5, 6, 7]) << 8)) >>> 0;
   }
 
-  #writeApic(guest: Guest): void {
-    const register = this.#of([Apic.Id, Apic.Tpr, Apic.Eoi, Apic.IcrHigh, Apic.Svr, Apic.LvtTimer]);
+  #writeApic(guest: Guest, registers: readonly number[]): void {
+    const register = this.#of(registers);
     const offset = this.#of([0, 0, 0, 1, 4, 8]);
     guest.write(APIC_BASE + register + offset, this.#of<AccessWidth>([1, 2, 4, 8]), this.#below(2 ** 32));
   }
