@@ -1,7 +1,7 @@
 import { ProcessorCounters } from "../control/counters";
 import { Instruction } from "../decode/instruction";
 import { CodePlaces } from "../decode/place";
-import { LocalApic } from "../interrupt/apic";
+import { ApicMode, LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
 import { RecentHook } from "../memory/hooks";
@@ -227,7 +227,7 @@ export abstract class Vcpu {
       const answer = this.signals.take(this.index == 0);
       switch (answer & ((1 << ANSWER_BITS) - 1)) {
         case Answer.Reset:
-          this.apic.reset();
+          this.resetApic();
           this.pendingNmi = false;
           this.reset();
           break;
@@ -244,6 +244,12 @@ export abstract class Vcpu {
           return true;
       }
     }
+  }
+
+  /** INIT that was on its way when the guest disabled the local APIC enables it: a start-up interrupt must find it. */
+  private resetApic(): void {
+    if (this.apic.mode != ApicMode.Disabled) this.apic.reset();
+    else if (this.apic.enable()) this.missedNmis();
   }
 
   /** Page fault with CR2 set to the guest-virtual `address`. */

@@ -24,6 +24,7 @@ const POINTS = new Set([
   "atomicExchange32",
 ]);
 const NESTED = 2;
+const APIC_ENABLED = 1n << 11n;
 const APIC_REGISTERS = [Apic.Id, Apic.Eoi, Apic.IcrHigh, Apic.Svr, Apic.LvtTimer];
 
 class WildProcessors {
@@ -142,6 +143,9 @@ class WildProcessors {
     this.machine.processors.choose = ([first]) => first;
     settle(this.machine);
     for (const { processor } of this.machine.guests) processor.onRestart = () => undefined;
+    // Those that have disabled their local APICs enable them.
+    const awake = this.machine.guests.filter(({ processor }) => !processor.waiting);
+    for (const guest of awake) guest.wrmsr(Msr.ApicBase, guest.rdmsr(Msr.ApicBase) | APIC_ENABLED);
   }
 }
 
