@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs";
-import type { SerialPort } from "../qemu/serial.ts";
+import type { SerialPort } from "../emulator/serial.ts";
 
 const controlC = 3;
 

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Medium } from "../qemu/medium.ts";
+import type { Medium } from "../emulator/medium.ts";
 
 /** Sheer, to be started before the guest, with tokens for its command line such as "log=0x3e8". */
 export interface SheerStart {

@@ -1,3 +1,4 @@
+import { logPort } from "../emulator/emulator.ts";
 import { need } from "../environment/tools.ts";
 
 export type NicModel = "e1000e" | "e1000" | "none";
@@ -38,9 +39,6 @@ export interface PcFiles {
 
 export const firmwareCode = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 export const firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-
-/** Sheer's log has a serial port of its own; COM1 stays the guest's. */
-export const logPort = 0x3e8;
 
 /** Where the network card is, with Sheer and without: 00:02.0. */
 const nicSlot = 2;

@@ -5,7 +5,7 @@ import { startupMedium, type GuestProgram, type SheerStart } from "../../cli/gue
 import { sheerEfi } from "../../cli/paths.ts";
 import type { PcOptions } from "../../cli/qemu/arguments.ts";
 import { Machine } from "../../cli/qemu/machine.ts";
-import type { Medium } from "../../cli/qemu/medium.ts";
+import type { Medium } from "../../cli/emulator/medium.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
 
 /** Sheer as it was built, with its log on; `settings` are more tokens for its command line. */

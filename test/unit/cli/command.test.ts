@@ -18,6 +18,10 @@ test.each([
   ["a number that is none", ["run", "--memory", "lots"]],
   ["two guests at once", ["run", "--shell", "--efi", "x.efi"]],
   ["an initramfs without a kernel", ["run", "--initrd", "x"]],
+  ["an unknown emulator", ["run", "--machine", "pdp11"]],
+  ["a card that Bochs lacks", ["run", "--machine", "bochs", "--nic", "e1000e"]],
+  ["an option of QEMU's for Bochs", ["run", "--machine", "bochs", "--icount"]],
+  ["an option of Bochs's for QEMU", ["run", "--processor", "ryzen"]],
 ])("%s is a wrong usage", async (_, args) => {
   const outcome = await sheer(...args);
   expect(outcome).toMatchObject({ exitCode: exitCode.usage, stdout: "" });
@@ -47,11 +51,13 @@ test.each([
   expect(outcome.stderr).toContain(`Port ${port} of 127.0.0.1 is in use`);
 });
 
-test("a missing emulator is named with its package", async () => {
+test.each([
+  ["QEMU", "qemu", "qemu-system-x86_64 is not on this machine; install the Debian package qemu-system-x86"],
+  ["Bochs", "bochs", "bochs is not on this machine; install the Debian package bochs"],
+])("a missing %s is named with its package", async (_, machine, sentence) => {
   vi.stubEnv("PATH", makeTemporaryFolder());
-  const outcome = await sheer("run", "--bare", "--shell").finally(() => vi.unstubAllEnvs());
+  const words = ["run", "--machine", machine, "--bare", "--shell"];
+  const outcome = await sheer(...words).finally(() => vi.unstubAllEnvs());
   expect(outcome.exitCode).toBe(exitCode.missingEnvironment);
-  expect(outcome.stderr).toContain(
-    "qemu-system-x86_64 is not on this machine; install the Debian package qemu-system-x86",
-  );
+  expect(outcome.stderr).toContain(sentence);
 });

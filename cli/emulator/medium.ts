@@ -11,9 +11,11 @@ export interface Medium {
 const megabyte = 1024 * 1024;
 const sectorSize = 512;
 
-/** Makes `image` a disk with one FAT file system, without partitions, that holds the files of `medium`. */
-export async function writeMedium(medium: Medium, image: string, folder: string): Promise<void> {
-  const top = join(folder, "medium");
+/**
+ * Makes `image` a disk with one FAT file system, without partitions, that holds the files of `medium`; they are gathered
+ * in `top`, a folder yet to be made.
+ */
+export async function writeMedium(medium: Medium, image: string, top: string): Promise<void> {
   await mkdir(top, { recursive: true });
   let size = 0;
   for (const [name, content] of Object.entries(medium.files)) {

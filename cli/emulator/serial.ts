@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { once } from "node:events";
 
 export interface SerialMatch {
@@ -35,6 +35,13 @@ export class SerialPort {
   async listen(path: string): Promise<void> {
     this.server.listen(path);
     await once(this.server, "listening");
+  }
+
+  /** As `listen`, for an emulator that knows TCP only; returns the port of this machine's loopback. */
+  async listenOnLoopback(): Promise<number> {
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    return (this.server.address() as AddressInfo).port;
   }
 
   write(text: string | Buffer): void {
