@@ -103,7 +103,6 @@ export class Broadcom implements MmioDevice, NetworkCard {
     this.pci.writeConfig(Config.Bar0 + 8, 4, memory + REGISTERS);
   }
 
-  /** The power goes and comes back: nothing is left of what the driver or the firmware set. */
   powerCycle(): void {
     this.pci.writeConfig(Config.Command, 2, 0);
     for (let bar = 0; bar < 4; bar++) this.pci.writeConfig(Config.Bar0 + 4 * bar, 4, 0);

@@ -110,6 +110,13 @@ export class E1000 implements MmioDevice, NetworkCard {
     } else bar(1, ports);
   }
 
+  powerCycle(): void {
+    this.pci.writeConfig(Config.Command, 2, 0);
+    for (let bar = 0; bar < 6; bar++) this.pci.writeConfig(Config.Bar0 + 4 * bar, 4, 0);
+    this.msi?.disable();
+    this.reset();
+  }
+
   /** All registers to what a power-up leaves; the MAC address comes from the EEPROM. */
   reset(): void {
     const { registers } = this;

@@ -11,6 +11,8 @@ export interface NetworkCard {
   readonly interruptCount: number;
   /** Pulls the cable out or puts it in. */
   setCable(plugged: boolean): void;
+  /** The power goes and comes back: nothing is left of what software set, in configuration space either. */
+  powerCycle(): void;
   /** Gives the base address registers their places, as the firmware does: memory and I/O from these addresses on. */
   place(memory: number, ports: number): void;
 }

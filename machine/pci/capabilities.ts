@@ -43,6 +43,11 @@ export class Msi {
     return (this.#pci.get(this.#offset + 2, 2) & 1) === 1;
   }
 
+  /** As a reset of the function does. */
+  disable(): void {
+    this.#pci.set(this.#offset + 2, 2, this.#pci.get(this.#offset + 2, 2) & ~1);
+  }
+
   send(): void {
     const address = this.#pci.get(this.#offset + 4, 4) + this.#pci.get(this.#offset + 8, 4) * 2 ** 32;
     this.#pci.sendMessage(address, this.#pci.get(this.#offset + 12, 2));

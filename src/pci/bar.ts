@@ -61,3 +61,11 @@ function sizeOf(low: u32, high: u32, isIo: bool): u64 {
   if (isIo) return (-(low & IO_BITS) & 0xffff) as u64;
   return -(((high as u64) << 32) | ((low & MEMORY_BITS) as u64));
 }
+
+/** Gives BAR 0 of a function its place again, and has it decode and master the bus: after its power was gone. */
+export function placeAgain(pci: PciFunction, base: u64): void {
+  const is64 = (pci.read32(Header.Bar0) & BarFlag.Type64) != 0;
+  pci.write32(Header.Bar0, base as u32);
+  if (is64) pci.write32(Header.Bar0 + 4, (base >> 32) as u32);
+  pci.write16(Header.Command, pci.read16(Header.Command) | Command.MemorySpace | Command.BusMaster);
+}

@@ -57,6 +57,12 @@ export abstract class NetworkCard {
 
   /** Brings the card up with all causes silent; false if it does not answer as it should. */
   abstract start(): bool;
+  /** Whether the card has lost what it was told, by a reset that was not Sheer's or by a fault, and must be set up anew. */
+  abstract isLost(): bool;
+  /** Sets a card up anew that is lost, all causes silent; false if it does not answer. What it had to send is dropped. */
+  abstract restart(): bool;
+  /** Before that: the token of the oldest frame that is queued, sent or not, each once, or NO_TOKEN. */
+  abstract abandon(): u32;
   /** Ends all DMA and interrupts. Touches registers only: it may be called when nothing else is sound. */
   abstract stop(): void;
   /** Tells where the card's registers lie from now on. */

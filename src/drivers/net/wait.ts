@@ -1,7 +1,7 @@
 import { pause, readTsc } from "../../metal";
 
-/** No processor has more cycles in a microsecond. */
-const CYCLES: u64 = 10_000;
+/** No processor's time-stamp counter counts further in a microsecond. */
+const CYCLES: u64 = 5_000;
 
 /** Waits for at least so many microseconds, and for few times as many on any processor. */
 export function waitMicroseconds(count: u64): void {

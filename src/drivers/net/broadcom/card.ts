@@ -1,4 +1,5 @@
 import { pause } from "../../../metal";
+import { placeAgain } from "../../../pci/bar";
 import { PciFunction } from "../../../pci/config";
 import { Cause, Frame, FrameReceiver, Handed, NetworkCard, Offload } from "../card";
 import { ATTENTION, CardMemory, ENABLE, GONE, HostControl, MAGIC, Register, Registers } from "./registers";
@@ -50,7 +51,19 @@ export class BroadcomCard extends NetworkCard {
     if (!registers.present()) return false;
     this.stop();
     openCard(registers);
-    return this.readMac() && !this.isManaged() && this.restart();
+    return this.readMac() && !this.isManaged() && this.setUp();
+  }
+
+  isLost(): bool {
+    const mode = this.registers.read(Register.WriteDma);
+    return !(mode & ENABLE) || mode == GONE || this.receiveRing.broken || this.transmitRing.broken;
+  }
+  restart(): bool {
+    placeAgain(this.registers.pci, this.registers.base);
+    return this.registers.present() && this.setUp();
+  }
+  abandon(): u32 {
+    return this.transmitRing.abandon();
   }
 
   stop(): void {
@@ -103,7 +116,7 @@ export class BroadcomCard extends NetworkCard {
       if (this.transmitRing.isDone(consumer)) return this.transmitRing.forget();
       pause();
     }
-    this.restart();
+    this.setUp();
   }
 
   poll(receiver: FrameReceiver): void {
@@ -127,7 +140,7 @@ export class BroadcomCard extends NetworkCard {
   }
 
   /** Sets up everything anew, in the order of the guides' initialization procedure. */
-  private restart(): bool {
+  private setUp(): bool {
     const registers = this.registers;
     this.stop();
     if (!resetCard(registers, this.chip)) return false;

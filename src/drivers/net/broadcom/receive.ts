@@ -58,6 +58,8 @@ export class ReceiveRing {
   private told: u32 = 0;
   /** The entry of the return ring that comes next. */
   private next: u32 = 0;
+  /** Whether the card has said what cannot be: then it is out of step. */
+  broken: bool = false;
   private readonly frame: Frame = new Frame();
 
   constructor(
@@ -69,6 +71,7 @@ export class ReceiveRing {
   /** Forgets what was; the card has no buffers. */
   reset(): void {
     this.producer = this.told = this.next = this.count = 0;
+    this.broken = false;
     for (let i: u32 = 0; i < BUFFERS; i++) unchecked((this.away[i] = false));
   }
 
@@ -88,7 +91,11 @@ export class ReceiveRing {
     const producer = this.status.returnProducer;
     // More frames than the card has buffers are none.
     const frames = (producer - this.next) % RING_ENTRIES;
-    if (producer >= RING_ENTRIES || frames == 0 || frames > this.count) return;
+    if (producer >= RING_ENTRIES || frames > this.count) {
+      this.broken = true;
+      return;
+    }
+    if (frames == 0) return;
     const start = this.next;
     for (let left = frames; left; left--) {
       const entry = this.returnRing + ((this.next * DESCRIPTOR_SIZE) as u64);
@@ -105,7 +112,8 @@ export class ReceiveRing {
   private hand(entry: u64, receiver: FrameReceiver | null): bool {
     const buffer = physRead32(entry + Word.Own);
     if (buffer >= BUFFERS || !unchecked(this.away[buffer])) {
-      netCounters.receiveErrors++; // a buffer that the card does not have
+      this.broken = true;
+      netCounters.receiveErrors++;
       return true;
     }
     if (!this.gather(entry, buffer)) netCounters.receiveErrors++;

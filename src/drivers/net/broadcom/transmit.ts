@@ -16,6 +16,8 @@ const SHORTEST_PIECE: u32 = 9;
 const LONGEST_PIECE: u32 = 0x8000;
 /** Bytes copied to make one piece of several that are too short. */
 const COPIED_PIECE: u32 = 64;
+/** In the place of a frame's token. */
+const FORGOTTEN: u32 = NO_TOKEN - 1;
 const BORDER: u64 = 1 << 32;
 
 const HEADER_LENGTH: u64 = 14;
@@ -37,6 +39,8 @@ export class TransmitRing {
   /** Oldest descriptor not reclaimed; what the card has been told of. */
   private oldest: u32 = 0;
   private told: u32 = 0;
+  /** Whether the card has said what cannot be: then it is out of step. */
+  broken: bool = false;
 
   constructor(
     private readonly registers: Registers,
@@ -46,14 +50,15 @@ export class TransmitRing {
     this.headers = new CutHeaders(chip);
   }
 
-  /** Forgets all frames, with which the card is done. */
+  /** Forgets the tokens of all frames; the card has taken them out of their memory, but will tell of them only later. */
   forget(): void {
-    this.oldest = this.told;
+    for (let i = this.oldest; i != this.told; i = (i + 1) % RING_ENTRIES) unchecked((this.tokens[i] = FORGOTTEN));
   }
 
-  /** The same after a reset of the card. */
+  /** Forgets all frames; the card was reset. */
   reset(): void {
     this.oldest = this.told = this.descriptors.next = 0;
+    this.broken = false;
   }
 
   get sending(): bool {
@@ -91,12 +96,29 @@ export class TransmitRing {
   reclaim(): u32 {
     const consumer = this.status.sendConsumer;
     const done = (consumer - this.oldest) % RING_ENTRIES;
-    if (consumer >= RING_ENTRIES || done == 0 || done > (this.told - this.oldest) % RING_ENTRIES) return NO_TOKEN;
-    const last = unchecked(this.lasts[this.oldest]);
-    if ((last - this.oldest) % RING_ENTRIES >= done) return NO_TOKEN;
-    const token = unchecked(this.tokens[this.oldest]);
-    this.oldest = (last + 1) % RING_ENTRIES;
-    return token;
+    if (done == 0 && consumer < RING_ENTRIES) return NO_TOKEN;
+    if (consumer >= RING_ENTRIES || done > (this.told - this.oldest) % RING_ENTRIES) {
+      this.broken = true;
+      return NO_TOKEN;
+    }
+    while (this.oldest != consumer) {
+      const last = unchecked(this.lasts[this.oldest]);
+      if ((last - this.oldest) % RING_ENTRIES >= (consumer - this.oldest) % RING_ENTRIES) break;
+      const token = unchecked(this.tokens[this.oldest]);
+      this.oldest = (last + 1) % RING_ENTRIES;
+      if (token != FORGOTTEN) return token;
+    }
+    return NO_TOKEN;
+  }
+
+  /** The token of the oldest frame that is queued, whether it was sent or not; the card must not be sending. */
+  abandon(): u32 {
+    while (this.oldest != this.descriptors.next) {
+      const token = unchecked(this.tokens[this.oldest]);
+      this.oldest = (unchecked(this.lasts[this.oldest]) + 1) % RING_ENTRIES;
+      if (token != FORGOTTEN) return token;
+    }
+    return NO_TOKEN;
   }
 
   private putWhole(frame: Frame): bool {

@@ -1,13 +1,17 @@
-import { pause } from "../../../metal";
 import { Cause, Frame, FrameReceiver, Handed, NetworkCard, Offload } from "../card";
+import { PciFunction } from "../../../pci/config";
+import { placeAgain } from "../../../pci/bar";
 import { waitMicroseconds } from "../wait";
-import { Generation } from "./ids";
+import { afterReset, beforeReset, FLUSH_REQUIRED, RING_STATUS, setBits } from "./generations";
+import { Generation, isPci } from "./ids";
 import { ReceiveRing } from "./receive";
 import { Ctrl, Interrupt, Rctl, Register, Registers, Rxcsum, Status, Tctl, Txdctl } from "./registers";
 import { TransmitRing } from "./transmit";
 
 /** Polls of a register before Sheer goes on without what it waits for: some 10 ms on a real card. */
 const MAXIMUM_POLLS: u32 = 20_000;
+/** Microseconds that a frame may take to drive descriptors out of an I219. */
+const PUSH_OUT_TIME: u64 = 250;
 const MULTICAST_DWORDS: u32 = 128;
 /** At least 50 us between interrupts, in units of 256 ns (10.2.4.2). */
 const INTERRUPT_INTERVAL: u32 = 195;
@@ -30,6 +34,7 @@ export class IntelCard extends NetworkCard {
   private mask: u32 = 0;
 
   constructor(
+    private readonly pci: PciFunction,
     base: u64,
     private readonly generation: Generation,
   ) {
@@ -42,16 +47,37 @@ export class IntelCard extends NetworkCard {
 
   start(): bool {
     const registers = this.registers;
+    if (!registers.present()) return false;
     this.stop();
-    if (!this.readMac()) return false;
+    return this.readMac() && this.setUp();
+  }
+
+  isLost(): bool {
+    const control = this.registers.read(Register.RCTL);
+    return !(control & Rctl.EN) || !this.registers.present();
+  }
+  restart(): bool {
+    placeAgain(this.pci, this.registers.base);
+    return this.registers.present() && this.setUp();
+  }
+  abandon(): u32 {
+    return this.transmitRing.abandon();
+  }
+
+  /** Sets up everything anew, with the MAC address that is known. */
+  private setUp(): bool {
+    const registers = this.registers;
+    const mac = this.mac;
+    this.stop();
     this.reset();
     registers.write(Register.IMC, 0xffff_ffff);
     registers.read(Register.ICR);
-    registers.writeMac(this.mac);
-    if (!this.readMac()) return false;
+    registers.writeMac(mac);
+    if (!this.readMac() || this.mac != mac) return false;
     const forced = Ctrl.LRST | Ctrl.ILOS | Ctrl.FRCSPD | Ctrl.FRCDPLX | Ctrl.VME | Ctrl.GioMasterDisable;
-    const detection = this.generation == Generation.Pci ? Ctrl.ASDE : 0;
+    const detection = isPci(this.generation) ? Ctrl.ASDE : 0;
     registers.write(Register.CTRL, (registers.read(Register.CTRL) & ~forced) | Ctrl.SLU | Ctrl.FD | detection);
+    setBits(registers, this.generation);
     registers.write(Register.ITR, INTERRUPT_INTERVAL);
     this.startReceiving();
     this.startSending();
@@ -77,7 +103,7 @@ export class IntelCard extends NetworkCard {
 
   offloads(): u32 {
     // The 8254x cuts IPv4 only.
-    return Offload.Checksum | Offload.Tcp4 | (this.generation == Generation.Pci ? 0 : Offload.Tcp6);
+    return Offload.Checksum | Offload.Tcp4 | (isPci(this.generation) ? 0 : Offload.Tcp6);
   }
 
   linkUp(): bool {
@@ -103,7 +129,7 @@ export class IntelCard extends NetworkCard {
     if (!this.transmitRing.sending) return;
     const registers = this.registers;
     // What the wire takes goes out; without a link nothing does, and the card stops with the frame it is at (10.2.6.1).
-    this.waitFor(Register.TDH, 0xffff_ffff, registers.read(Register.TDT));
+    registers.waitFor(Register.TDH, 0xffff_ffff, registers.read(Register.TDT), MAXIMUM_POLLS);
     registers.write(Register.TCTL, Tctl.PSP);
     this.startSending();
   }
@@ -148,14 +174,27 @@ export class IntelCard extends NetworkCard {
   private reset(): void {
     const registers = this.registers;
     const control = registers.read(Register.CTRL);
-    if (this.generation != Generation.Pci) {
+    beforeReset(registers, this.generation);
+    if (this.generation == Generation.I219) this.emptyRings();
+    if (!isPci(this.generation)) {
       // No request may be under way when the reset comes (5.2, GIO master disable).
       registers.write(Register.CTRL, control | Ctrl.GioMasterDisable);
-      this.waitFor(Register.STATUS, Status.GioMasterEnable, 0);
+      registers.waitFor(Register.STATUS, Status.GioMasterEnable, 0, MAXIMUM_POLLS);
     }
     registers.write(Register.CTRL, control | Ctrl.RST);
-    waitMicroseconds(1); // a card in reset is not to be touched for so long (10.2.2.1)
-    this.waitFor(Register.CTRL, Ctrl.RST, 0);
+    afterReset(registers, this.generation);
+    registers.waitFor(Register.CTRL, Ctrl.RST, 0, MAXIMUM_POLLS);
+  }
+
+  /** An I219 that is reset with descriptors in it hangs until its power goes: a frame that nobody gets drives them out. */
+  private emptyRings(): void {
+    const registers = this.registers;
+    if (!(this.pci.read16(RING_STATUS) & FLUSH_REQUIRED) || registers.read(Register.TDLEN) == 0) return;
+    this.transmitRing.start();
+    registers.write(Register.TCTL, Tctl.EN | Tctl.PSP | Tctl.CT | Tctl.COLD);
+    this.transmitRing.pushOut();
+    waitMicroseconds(PUSH_OUT_TIME);
+    registers.write(Register.TCTL, Tctl.PSP);
   }
 
   private startReceiving(): void {
@@ -172,21 +211,12 @@ export class IntelCard extends NetworkCard {
 
   private startSending(): void {
     const registers = this.registers;
-    const pci = this.generation == Generation.Pci;
+    const pci = isPci(this.generation);
     registers.write(Register.TIPG, pci ? GAPS_PCI : GAPS_PCI_EXPRESS);
     registers.write(Register.TIDV, SENT_DELAY);
     registers.write(Register.TADV, SENT_DELAY);
     registers.write(Register.TXDCTL, Txdctl.GRAN | Txdctl.CountDescriptors | Txdctl.WTHRESH1);
     this.transmitRing.start();
     registers.write(Register.TCTL, Tctl.EN | Tctl.PSP | Tctl.CT | Tctl.COLD | (pci ? 0 : Tctl.MULR));
-  }
-
-  /** Polls until the bits of `field` read as `value`; false if they never do. */
-  private waitFor(register: u32, field: u32, value: u32): bool {
-    for (let polls: u32 = 0; polls < MAXIMUM_POLLS; polls++) {
-      if ((this.registers.read(register) & field) == value) return true;
-      pause();
-    }
-    return false;
   }
 }

@@ -20,7 +20,7 @@ export class IntelDriver extends NetworkDriver {
   makeCard(pci: PciFunction, id: u32, registers: u64): NetworkCard {
     const known = generationOf(id);
     // A card that a rule has given to this driver is taken for the newest that it can be.
-    const guess = findCapability(pci, CapabilityId.Express) ? Generation.PciExpress : Generation.Pci;
-    return new IntelCard(registers, known == Generation.Unsupported ? guess : known);
+    const guess = findCapability(pci, CapabilityId.Express) ? Generation.Pcie82574 : Generation.Pci;
+    return new IntelCard(pci, registers, known == Generation.Unsupported ? guess : known);
   }
 }

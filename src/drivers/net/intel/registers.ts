@@ -1,4 +1,4 @@
-import { physRead32, physWrite32 } from "../../../metal";
+import { pause, physRead32, physWrite32 } from "../../../metal";
 
 // Registers of the 8254x ("PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual", chapter 13)
 // and of the 8257x (82574 datasheet, chapter 10), which keep the same places. Sections below are of the latter.
@@ -6,6 +6,8 @@ import { physRead32, physWrite32 } from "../../../metal";
 export const enum Register {
   CTRL = 0x0000,
   STATUS = 0x0008,
+  EECD = 0x0010,
+  CTRL_EXT = 0x0018,
   ICR = 0x00c0,
   ITR = 0x00c4,
   ICS = 0x00c8,
@@ -14,6 +16,9 @@ export const enum Register {
   RCTL = 0x0100,
   TCTL = 0x0400,
   TIPG = 0x0410,
+  EXTCNF_CTRL = 0x0f00,
+  IOSFPC = 0x0f28,
+  PBECCSTS = 0x100c,
   RDBAL = 0x2800,
   RDBAH = 0x2804,
   RDLEN = 0x2808,
@@ -29,10 +34,17 @@ export const enum Register {
   TIDV = 0x3820,
   TXDCTL = 0x3828,
   TADV = 0x382c,
+  TARC0 = 0x3840,
+  TXDCTL1 = 0x3928,
+  TARC1 = 0x3940,
   RXCSUM = 0x5000,
+  RFCTL = 0x5008,
   MTA = 0x5200,
   RAL0 = 0x5400,
   RAH0 = 0x5404,
+  GCR = 0x5b00,
+  GCR2 = 0x5b64,
+  FEXTNVM11 = 0x5bbc,
 }
 
 /** Device control (10.2.2.1). */
@@ -92,6 +104,8 @@ export const enum Rxcsum {
 }
 
 const ADDRESS_VALID: u32 = 0x8000_0000;
+/** What a read gives when the card is gone. */
+const GONE: u32 = 0xffff_ffff;
 
 /** The registers of one card, at a physical address that may move. */
 export class Registers {
@@ -103,6 +117,27 @@ export class Registers {
   @inline write(register: u32, value: u32): void {
     physWrite32(this.base + (register as u64), value);
   }
+  set(register: u32, bits: u32): void {
+    this.write(register, this.read(register) | bits);
+  }
+  clear(register: u32, bits: u32): void {
+    this.write(register, this.read(register) & ~bits);
+  }
+  /** Polls at most so often until the bits of `field` read as `value`; false if they never do. */
+  waitFor(register: u32, field: u32, value: u32, polls: u32): bool {
+    for (; polls; polls--) {
+      const found = this.read(register);
+      if ((found & field) == value) return true;
+      if (found == GONE) return false;
+      pause();
+    }
+    return false;
+  }
+  /** Whether the card is still on its bus. */
+  present(): bool {
+    return this.read(Register.STATUS) != GONE;
+  }
+
   writePair(register: u32, value: u64): void {
     this.write(register, value as u32);
     this.write(register + 4, (value >> 32) as u32);
@@ -111,7 +146,7 @@ export class Registers {
   /** The first receive address (10.2.5.22): the card's MAC, or 0 while there is none. */
   readMac(): u64 {
     const high = this.read(Register.RAH0);
-    if (!(high & ADDRESS_VALID) || high == 0xffff_ffff) return 0;
+    if (!(high & ADDRESS_VALID) || high == GONE) return 0;
     return (((high & 0xffff) as u64) << 32) | (this.read(Register.RAL0) as u64);
   }
   writeMac(mac: u64): void {

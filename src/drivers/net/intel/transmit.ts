@@ -35,6 +35,8 @@ const enum PacketOption {
 }
 const DONE: u32 = 1;
 
+/** Bytes of the descriptor that drives others out. */
+const PUSHED_OUT: u32 = 512;
 /** In the place of a frame's token. */
 const REMINDER: u32 = NO_TOKEN - 1;
 
@@ -133,6 +135,22 @@ export class TransmitRing {
       if (token != REMINDER) return token;
     }
     return NO_TOKEN;
+  }
+
+  /** The token of the oldest frame that is queued, whether it was sent or not; the card must not be sending. */
+  abandon(): u32 {
+    while (this.oldest != this.next) {
+      const token = unchecked(this.tokens[this.oldest]);
+      this.oldest = (unchecked(this.lasts[this.oldest]) + 1) % DESCRIPTORS;
+      if (token != REMINDER) return token;
+    }
+    return NO_TOKEN;
+  }
+
+  /** Sends a descriptor of no meaning, to no one, and tells the card at once. */
+  pushOut(): void {
+    this.put(this.ring, DataCommand.DEXT | DataCommand.IFCS | DescriptorType.Data | PUSHED_OUT);
+    this.flush();
   }
 
   /** Asks for a TCP or UDP checksum over the rest of the frame; its start and place have 8 bits in the descriptor. */

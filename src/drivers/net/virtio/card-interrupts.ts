@@ -72,6 +72,12 @@ export class CardInterrupts extends InterruptFallback {
     this.device.poll(); // for what was kept back
   }
 
+  restore(): void {
+    this.pci.write16(Header.Command, this.command);
+    const msi = this.msi;
+    if (this.messages && msi !== null) msi.enable(this.address, this.data);
+  }
+
   /** No DMA and no interrupts any more. */
   cut(): void {
     this.messages = false;

@@ -1,4 +1,5 @@
 import { InterruptHandler } from "../../../interrupt/vectors";
+import { log } from "../../../log/log";
 import { MessageListener } from "../../../pci/msix";
 import { TicketLock } from "../../../threads/lock";
 import { Cause, NetworkCard, Offload } from "../card";
@@ -15,6 +16,8 @@ const TRANSMIT: u32 = 1;
 /** Another way for the card to interrupt. */
 export abstract class InterruptFallback extends MessageListener {
   abstract useGuestMessages(): void;
+  /** Tells the card once more how to interrupt: it was reset. */
+  abstract restore(): void;
 }
 
 /**
@@ -79,7 +82,10 @@ export class VirtioNet extends InterruptHandler {
   /** 0 resets the device (2.2.2.1). */
   setStatus(status: u32): void {
     this.status = status;
-    if (status == 0) this.reset();
+    if (status == 0) {
+      if (this.card.isLost()) this.revive();
+      this.reset();
+    }
     this.update();
   }
   /** Without bus mastering the device touches no memory, as any other. */
@@ -154,6 +160,7 @@ export class VirtioNet extends InterruptHandler {
   private service(): void {
     this.receiving = this.receiveQueue.service();
     if (this.transmitQueue.service()) this.awaitSent = true;
+    if (this.transmitQueue.isStuck() && this.card.isLost()) this.revive();
     this.publish(this.receiveQueue.queue);
     this.publish(this.transmitQueue.queue);
     this.called = this.receiveQueue.queue.wantsInterrupt();
@@ -182,6 +189,18 @@ export class VirtioNet extends InterruptHandler {
     if (this.transmitQueue.queue.wantsInterrupt()) this.awaitSent = true;
     const receiving = this.receiving ? Cause.Received : 0;
     this.card.listen(Cause.Link | receiving | (this.awaitSent ? Cause.Sent : 0));
+  }
+
+  /** Sets the card up anew, which was reset; what it had to send is lost. */
+  private revive(): void {
+    this.transmitQueue.abandon();
+    const alive = this.card.restart();
+    const fallback = this.fallback;
+    if (fallback) fallback.restore();
+    log
+      .warn("the network card had lost its settings")
+      .text(alive ? ": it is set up anew" : " and does not answer")
+      .end();
   }
 
   private publish(queue: Virtqueue): void {

@@ -10,6 +10,8 @@ import { QUEUE_SIZE, Taken, Virtqueue } from "./queue";
  */
 const FRAMES_PER_CALL: u32 = 32;
 const BYTES_PER_CALL: u64 = 128 << 10;
+/** A card that returns none of so many frames may have been reset. */
+const FRAMES_IN_DOUBT: u32 = 64;
 
 /** The virtio_net_hdr of the frame at hand, copied out of the guest's memory. */
 const header: usize = memory.data(16, 8);
@@ -21,6 +23,8 @@ export class TransmitQueue {
   /** Features that the guest has accepted. */
   features: u32 = 0;
   private readonly frame: Frame = new Frame();
+  /** Frames handed to the card since it last returned one. */
+  private unanswered: u32 = 0;
   /** What was handed to the card since the guest was last called. */
   private frames: u32 = 0;
   private bytes: u64 = 0;
@@ -36,6 +40,13 @@ export class TransmitQueue {
     this.card.flush();
     this.reclaim();
     return this.card.sending();
+  }
+
+  /** Whether the card has returned nothing for so long that somebody should see what it is about; asks once each time. */
+  isStuck(): bool {
+    if (this.unanswered < FRAMES_IN_DOUBT) return false;
+    this.unanswered = 0;
+    return true;
   }
 
   /** The guest looks after its frames just now. */
@@ -72,6 +83,7 @@ export class TransmitQueue {
           this.frames++;
           this.bytes += bytes;
         }
+        this.unanswered++;
         netCounters.sentFrames++;
         netCounters.sentBytes += bytes;
         return true;
@@ -107,7 +119,15 @@ export class TransmitQueue {
     return (frame.offloads & Offload.Checksum) != 0;
   }
 
+  /** Gives the guest back what the card will never send. */
+  abandon(): void {
+    for (let token = this.card.abandon(); token != NO_TOKEN; token = this.card.abandon()) this.queue.finish(token, 0);
+  }
+
   private reclaim(): void {
-    for (let token = this.card.reclaim(); token != NO_TOKEN; token = this.card.reclaim()) this.queue.finish(token, 0);
+    for (let token = this.card.reclaim(); token != NO_TOKEN; token = this.card.reclaim()) {
+      this.queue.finish(token, 0);
+      this.unanswered = 0;
+    }
   }
 }

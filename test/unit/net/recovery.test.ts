@@ -1,0 +1,61 @@
+// A card that somebody else has reset: by its power in S3, or for an error. It is found so and set up anew.
+import { describe, expect, it } from "vitest";
+import type { VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
+import type { Machine } from "../../../machine/machine.ts";
+import { Config } from "../../../machine/pci/function.ts";
+import { drive, frame, MODELS, settle, start } from "./setup.ts";
+
+function exchange(machine: Machine, driver: VirtioNetDriver, seed: number): void {
+  machine.nic.wire.take();
+  driver.takeFrames();
+  driver.offerBuffers(8);
+  machine.nic.wire.inject(frame(200, seed));
+  driver.send(frame(300, seed));
+  settle(machine);
+  driver.transmitQueue.takeUsed();
+  expect(driver.takeFrames()).toEqual([frame(200, seed)]);
+  expect(machine.nic.wire.take()).toEqual([frame(300, seed)]);
+}
+
+describe.each(MODELS)("a %s whose power was gone", (model) => {
+  it("serves again once the guest's driver starts anew", () => {
+    const machine = start(model, { loadOptions: "log=0x3e8" });
+    const driver = drive(machine, model);
+    for (let round = 0; round < 3; round++) {
+      exchange(machine, driver, round);
+      const place = machine.nic.pci.get(Config.Bar0, 4);
+      machine.nic.powerCycle();
+      expect(machine.nic.pci.get(Config.Bar0, 4)).not.toBe(place);
+      driver.start();
+      settle(machine);
+      expect(machine.nic.pci.get(Config.Bar0, 4)).toBe(place);
+    }
+    exchange(machine, driver, 9);
+    expect(driver.mac()).toEqual(machine.nic.mac);
+    expect(driver.linkUp()).toBe(true);
+    expect(machine.log()).toMatch(/lost its settings: it is set up anew/);
+  });
+
+  it("loses only frames in flight if the guest goes on sending", () => {
+    const machine = start(model);
+    const driver = drive(machine, model);
+    driver.offerBuffers(8);
+    machine.nic.powerCycle();
+    for (let i = 0; i < 120; i++) driver.send(frame(100, i));
+    settle(machine);
+    driver.transmitQueue.takeUsed();
+    expect(driver.transmitQueue.free).toBe(256);
+    expect(machine.nic.wire.take().length).toBeGreaterThan(20);
+    exchange(machine, driver, 3);
+  });
+
+  it("does not hold up the guest while it is gone", () => {
+    const machine = start(model);
+    const driver = drive(machine, model);
+    machine.nic.powerCycle();
+    machine.nic.pci.writable.fill(0); // it does not come back to the bus either
+    const before = machine.clock.now;
+    for (let i = 0; i < 20; i++) driver.start();
+    expect((machine.clock.now - before) / 20).toBeLessThan(1_000_000);
+  });
+});
