@@ -7,7 +7,7 @@ import { Processor, type ProcessorOptions, type ProcessorParts } from "./process
 import type { CoreExports } from "./svm/core.ts";
 
 /** Spin-loop hints between entry and end of an exit after which the processor counts as stuck. */
-const PATIENCE = 500_000;
+const PATIENCE = 2_000_000;
 /** Spin-loop hints until an NMI must have arrived, whatever a test chooses. */
 const LATEST = 100;
 

@@ -7,17 +7,19 @@ import { addExpress, addPowerManagement, Msi, MsiX } from "../pci/capabilities.t
 import type { NetworkCard } from "../net/card.ts";
 import { Wire } from "../net/wire.ts";
 import { Config, PciFunction } from "../pci/function.ts";
-import type { PortDevice } from "../ports.ts";
 import { EERD_8254X, EERD_8257X, eepromWords, Phy, readEeprom } from "./eeprom.ts";
 import { noFaults } from "./faults.ts";
+import { addBars, newFunction, placeBars } from "./function.ts";
 import { Interrupts } from "./interrupts.ts";
+import { type Model, MODELS, type ModelFacts } from "./models.ts";
 import { Receiver } from "./receive.ts";
-import { Ctrl, Icr, RAH_VALID, Reg, Status } from "./registers.ts";
+import { Ctrl, Icr, RAH_VALID, Rctl, Reg, Status } from "./registers.ts";
+import { Rules } from "./rules.ts";
 import { type CardState, Registers } from "./state.ts";
 import { Statistics } from "./statistics.ts";
 import { Transmitter } from "./transmit.ts";
 
-export type Model = "82540EM" | "82574L";
+export type { Model } from "./models.ts";
 
 export interface CardOptions {
   readonly model: Model;
@@ -26,7 +28,6 @@ export interface CardOptions {
   readonly linkDelay?: number;
 }
 
-const DEVICE_IDS = { "82540EM": 0x100e, "82574L": 0x10d3 } as const;
 const CTRL_EXT_IAME = 1 << 27;
 const MILLISECOND = 1_000_000;
 /** Time that a reset takes; the manual says 1 µs. */
@@ -59,26 +60,30 @@ export class E1000 implements MmioDevice, NetworkCard {
   readonly #handlers: ReadonlyMap<number, Handler>;
   readonly #linkDelay: number;
   readonly #eeprom: Uint16Array;
-  readonly #model: Model;
+  readonly #facts: ModelFacts;
+  readonly #rules: Rules;
 
   constructor(clock: Clock, { model, mac = DEFAULT_MAC, linkDelay = MILLISECOND }: CardOptions) {
-    this.#model = model;
+    this.#facts = MODELS[model];
     this.mac = mac;
     this.#linkDelay = linkDelay;
-    this.#eeprom = eepromWords(mac, DEVICE_IDS[model]);
-    this.pci = newFunction(model);
-    this.#addBars();
-    if (this.#is82574()) {
+    this.#eeprom = eepromWords(mac, this.#facts.device);
+    this.pci = newFunction(this.#facts);
+    addBars(this.pci, this.#facts, this);
+    if (this.#facts.express) {
       addPowerManagement(this.pci, 0xc8);
       this.msi = new Msi(this.pci, 0xd0);
-      addExpress(this.pci, 0xe0);
+      if (!this.#facts.chipset) addExpress(this.pci, 0xe0);
+    } else addPowerManagement(this.pci, 0xdc);
+    if (this.#facts.msix) {
       this.#msix = new MsiX(this.pci, 0xa0, 3, 5, 0x2000);
       this.pci.addMemoryBar(3, 0x4000, this.#msix);
-    } else addPowerManagement(this.pci, 0xdc);
+    }
     this.interrupts = new Interrupts(clock, this.#output(), this.faults);
     const { registers, interrupts, statistics, pci, faults, wire } = this;
     this.#state = { registers, interrupts, statistics, pci, faults, wire, clock };
-    this.transmitter = new Transmitter(this.#state);
+    this.#rules = new Rules(this.#state, this.#facts, () => this.#reload());
+    this.transmitter = new Transmitter(this.#state, (pushedOut) => this.#rules.sent(pushedOut));
     this.receiver = new Receiver(this.#state);
     this.wire.toCard = (frame) => this.linkUp && !this.faults.allOnes && this.receiver.receive(frame);
     this.#handlers = this.#table();
@@ -101,13 +106,7 @@ export class E1000 implements MmioDevice, NetworkCard {
   }
 
   place(memory: number, ports: number): void {
-    const bar = (index: number, base: number): void => this.pci.writeConfig(Config.Bar0 + 4 * index, 4, base);
-    bar(0, memory);
-    if (this.#is82574()) {
-      bar(1, memory + 0x2_0000);
-      bar(2, ports);
-      bar(3, memory + 0x4_0000);
-    } else bar(1, ports);
+    placeBars(this.pci, this.#facts, memory, ports);
   }
 
   powerCycle(): void {
@@ -128,56 +127,41 @@ export class E1000 implements MmioDevice, NetworkCard {
     this.#phy.reset();
     this.#phy.linkUp = false;
     registers.set(Reg.CTRL, 0x0000_0201);
-    registers.set(Reg.STATUS, Status.FullDuplex | Status.Speed1000 | (this.#is82574() ? Status.GioMasterEnable : 0));
+    registers.set(
+      Reg.STATUS,
+      Status.FullDuplex | Status.Speed1000 | (this.#facts.express ? Status.GioMasterEnable : 0),
+    );
     registers.set(Reg.EECD, 0x0000_0310);
-    registers.set(Reg.PBA, this.#is82574() ? 0x0014_0014 : 0x0010_0030);
+    registers.set(Reg.PBA, this.#facts.express ? 0x0014_0014 : 0x0010_0030);
     registers.set(Reg.TXDCTL, 0x0140_0000);
     registers.set(Reg.RXDCTL, 0x0101_0000);
-    registers.set(Reg.RAL0, (this.#eeprom[0]! | (this.#eeprom[1]! << 16)) >>> 0);
-    registers.set(Reg.RAH0, (RAH_VALID | this.#eeprom[2]!) >>> 0);
+    this.#reload();
+  }
+
+  /** The receive address from the EEPROM. */
+  #reload(): void {
+    this.registers.set(Reg.RAL0, (this.#eeprom[0]! | (this.#eeprom[1]! << 16)) >>> 0);
+    this.registers.set(Reg.RAH0, (RAH_VALID | this.#eeprom[2]!) >>> 0);
   }
 
   readMmio(offset: number, width: Width): number {
     if (this.faults.allOnes) return allOnes(width);
+    this.#rules.access();
     const value = this.#read(offset & ~3);
     return truncate(value >>> (8 * (offset & 3)), width);
   }
 
   writeMmio(offset: number, width: Width, value: number): void {
     if (this.faults.allOnes || width !== 4 || offset & 3) return;
+    this.#rules.access();
     const handler = this.#handlers.get(offset);
     if (handler?.write) handler.write(value);
     else if (!this.statistics.covers(offset)) this.registers.set(offset, value);
   }
 
-  #is82574(): boolean {
-    return this.#model === "82574L";
-  }
-
   #read(offset: number): number {
     if (this.statistics.covers(offset)) return this.statistics.read(offset);
     return this.#handlers.get(offset)?.read?.() ?? this.registers.get(offset);
-  }
-
-  #addBars(): void {
-    const flash: MmioDevice = { readMmio: (_offset, width) => allOnes(width), writeMmio: () => undefined };
-    this.pci.addMemoryBar(0, 0x2_0000, this);
-    if (this.#is82574()) {
-      this.pci.addMemoryBar(1, 0x2_0000, flash);
-      this.pci.addPortBar(2, 0x20, this.#ioWindow());
-    } else this.pci.addPortBar(1, 0x40, this.#ioWindow());
-  }
-
-  /** IOADDR at 0 chooses the register that IODATA at 4 reaches (8254x manual, 13.2.1.2). */
-  #ioWindow(): PortDevice {
-    let address = 0;
-    return {
-      readPort: (offset, width) => (offset >= 4 ? this.readMmio(address, width) : address),
-      writePort: (offset, width, value) => {
-        if (offset >= 4) this.writeMmio(address, width, value);
-        else address = value % 0x2_0000;
-      },
-    };
   }
 
   #messages(): boolean {
@@ -195,7 +179,8 @@ export class E1000 implements MmioDevice, NetworkCard {
         if (this.#msix?.enabled) this.#sendMsiX(causes);
         else this.msi?.send();
       },
-      setPin: (asserted) => {
+      setPin: (pin) => {
+        const asserted = pin && !this.#facts.lineDead;
         if (asserted && !this.pci.interruptAsserted) this.interruptCount++;
         this.pci.setInterrupt(asserted);
       },
@@ -235,19 +220,22 @@ export class E1000 implements MmioDevice, NetworkCard {
       [Reg.RDT, { write: (value) => registers.set(Reg.RDT, value & 0xffff) }],
       [Reg.TDH, { write: (value) => registers.set(Reg.TDH, value & 0xffff) }],
       [Reg.TDT, { write: (value) => this.#thenTransmit(Reg.TDT, value & 0xffff) }],
+      [Reg.RCTL, { write: (value) => this.#writeRctl(value) }],
       [Reg.TCTL, { write: (value) => this.#thenTransmit(Reg.TCTL, value) }],
       [Reg.RDTR, { write: (value) => this.#writeRdtr(value) }],
     ]);
   }
 
   #eerd(): typeof EERD_8254X {
-    return this.#is82574() ? EERD_8257X : EERD_8254X;
+    return this.#facts.express ? EERD_8257X : EERD_8254X;
   }
 
   #writeCtrl(value: number): void {
     const { registers } = this;
     if (value & Ctrl.Reset) {
+      this.#rules.beforeReset(value);
       this.reset();
+      this.#rules.resetBegins();
       registers.set(Reg.CTRL, registers.get(Reg.CTRL) | Ctrl.Reset);
       if (!this.faults.resetHangs) {
         this.#state.clock.after(RESET_TIME, () => registers.set(Reg.CTRL, registers.get(Reg.CTRL) & ~Ctrl.Reset));
@@ -255,10 +243,15 @@ export class E1000 implements MmioDevice, NetworkCard {
       return;
     }
     registers.set(Reg.CTRL, value);
-    if (this.#is82574()) this.#setMaster((value & Ctrl.GioMasterDisable) === 0);
+    if (this.#facts.express) this.#setMaster((value & Ctrl.GioMasterDisable) === 0);
     if (value & Ctrl.SetLinkUp && !this.linkUp) {
       this.#state.clock.after(this.#linkDelay, () => this.setCable(this.cable));
     }
+  }
+
+  #writeRctl(value: number): void {
+    if (value & Rctl.Enable) this.#rules.beforeReceiving();
+    this.registers.set(Reg.RCTL, value);
   }
 
   #setMaster(enabled: boolean): void {
@@ -288,17 +281,4 @@ export class E1000 implements MmioDevice, NetworkCard {
     this.registers.set(Reg.RDTR, value & 0xffff);
     if (value & 0x8000_0000) this.receiver.flush();
   }
-}
-
-function newFunction(model: Model): PciFunction {
-  return new PciFunction({
-    vendor: 0x8086,
-    device: DEVICE_IDS[model],
-    revision: model === "82574L" ? 0 : 3,
-    classCode: 0x02_0000,
-    subsystemVendor: 0x8086,
-    subsystem: model === "82574L" ? 0 : 0x001e,
-    interruptPin: 1,
-    express: model === "82574L",
-  });
 }

@@ -18,7 +18,10 @@ export const Reg = {
   IVAR: 0x00e4,
   RCTL: 0x0100,
   TCTL: 0x0400,
+  EXTCNF_CTRL: 0x0f00,
+  IOSFPC: 0x0f28,
   PBA: 0x1000,
+  PBECCSTS: 0x100c,
   RDBAL: 0x2800,
   RDBAH: 0x2804,
   RDLEN: 0x2808,
@@ -35,6 +38,8 @@ export const Reg = {
   TIDV: 0x3820,
   TXDCTL: 0x3828,
   TADV: 0x382c,
+  TARC0: 0x3840,
+  TXDCTL1: 0x3928,
   RXCSUM: 0x5000,
   RFCTL: 0x5008,
   MTA: 0x5200,
@@ -42,10 +47,24 @@ export const Reg = {
   RAH0: 0x5404,
   VFTA: 0x5600,
   SWSM: 0x5b50,
+  FEXTNVM11: 0x5bbc,
 } as const;
 
-export const Ctrl = { GioMasterDisable: 1 << 2, SetLinkUp: 1 << 6, Reset: 1 << 26, VlanMode: 1 << 30 } as const;
-export const Status = { FullDuplex: 1 << 0, LinkUp: 1 << 1, Speed1000: 2 << 6, GioMasterEnable: 1 << 19 } as const;
+export const Ctrl = {
+  GioMasterDisable: 1 << 2,
+  SetLinkUp: 1 << 6,
+  MemoryErrors: 1 << 19,
+  Reset: 1 << 26,
+  VlanMode: 1 << 30,
+  PhyReset: 0x8000_0000,
+} as const;
+export const Status = {
+  FullDuplex: 1 << 0,
+  LinkUp: 1 << 1,
+  Speed1000: 2 << 6,
+  LanInitDone: 1 << 9,
+  GioMasterEnable: 1 << 19,
+} as const;
 
 /** Interrupt causes. */
 export const Icr = {

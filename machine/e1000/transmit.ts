@@ -31,9 +31,12 @@ export class Transmitter {
   #context: Context = parseContext(new DataView(new ArrayBuffer(DESCRIPTOR)));
   #packet: Packet | undefined;
   readonly #delayed: DelayedInterrupt;
+  readonly #sent: (pushedOut: boolean) => void;
 
-  constructor(card: CardState) {
+  /** `sent` is told of descriptors carried out, and whether the last one ended nothing. */
+  constructor(card: CardState, sent: (pushedOut: boolean) => void) {
     this.#card = card;
+    this.#sent = sent;
     this.#delayed = new DelayedInterrupt(card, Icr.Txdw | Icr.Txq0, Reg.TIDV, Reg.TADV);
   }
 
@@ -55,6 +58,7 @@ export class Transmitter {
       registers.set(Reg.TDH, (head + 1) % count);
     }
     const head = registers.get(Reg.TDH);
+    if (head !== start) this.#sent(this.#packet !== undefined);
     if (head !== start && head === registers.get(Reg.TDT)) interrupts.raise(Icr.Txqe);
   }
 

@@ -29,6 +29,7 @@ export class Nic {
     for (let i = 0; i < DESCRIPTORS; i++) this.memory.write64(this.rxRing + 16 * i, BigInt(this.buffer(i)));
     this.write(Reg.RDT, DESCRIPTORS - 1);
     this.write(Reg.CTRL, 0x40);
+    this.write(Reg.EXTCNF_CTRL, 0x20); // so that tests may reset it
     this.write(Reg.RCTL, rctl);
     this.write(Reg.TCTL, 0xa);
     this.machine.clock.advance(5_000_000);

@@ -9,7 +9,7 @@ export const INTEL_MODELS: readonly CardModel[] = ["82540EM", "82574L"];
 export const MODELS: readonly CardModel[] = [...INTEL_MODELS, "BCM5722", "BCM5764M", "BCM57766"];
 /** Whether the guest can have MSI-X in place of a card of this model. */
 export function hasMessages(model: CardModel): boolean {
-  return model === "82574L";
+  return model !== "82540EM" && !model.startsWith("BCM");
 }
 export const VECTORS = { config: 0x51, receive: 0x52, transmit: 0x53 } as const;
 export const LINE_VECTOR = 0x61;

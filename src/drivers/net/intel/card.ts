@@ -69,7 +69,7 @@ export class IntelCard extends NetworkCard {
     const registers = this.registers;
     const mac = this.mac;
     this.stop();
-    this.reset();
+    if (!this.reset()) return false;
     registers.write(Register.IMC, 0xffff_ffff);
     registers.read(Register.ICR);
     registers.writeMac(mac);
@@ -170,8 +170,8 @@ export class IntelCard extends NetworkCard {
     return this.mac != 0;
   }
 
-  /** Resets all but the PHY and the PCI configuration (10.2.2.1). */
-  private reset(): void {
+  /** Resets all but the PHY and the PCI configuration (10.2.2.1); false if the reset does not end. */
+  private reset(): bool {
     const registers = this.registers;
     const control = registers.read(Register.CTRL);
     beforeReset(registers, this.generation);
@@ -183,7 +183,7 @@ export class IntelCard extends NetworkCard {
     }
     registers.write(Register.CTRL, control | Ctrl.RST);
     afterReset(registers, this.generation);
-    registers.waitFor(Register.CTRL, Ctrl.RST, 0, MAXIMUM_POLLS);
+    return registers.waitFor(Register.CTRL, Ctrl.RST, 0, MAXIMUM_POLLS);
   }
 
   /** An I219 that is reset with descriptors in it hangs until its power goes: a frame that nobody gets drives them out. */
