@@ -19,9 +19,9 @@ const enum Arbitration {
 }
 /** Least time for which a card in reset is not to be touched (57785 guide: 1 ms). */
 const RESET_TIME: u64 = 1000;
-/** Polls for the NVRAM, some 0.1 s; for the boot code, some 1 s. Without NVRAM there may be no boot code at all. */
-const ARBITRATION_POLLS: u32 = 100_000;
-const BOOT_POLLS: u32 = 300_000;
+/** Polls for the NVRAM, some 50 ms; for the boot code, some 0.2 s. Without NVRAM there may be no boot code at all. */
+const ARBITRATION_POLLS: u32 = 50_000;
+const BOOT_POLLS: u32 = 200_000;
 
 /** Device control of the PCI Express capability: what lets a write overtake one before it, and caches be passed by. */
 const DEVICE_CONTROL: u32 = 8;
@@ -87,11 +87,12 @@ function tightenOrder(registers: Registers): void {
 
 /** A card without boot code never answers, and works all the same. */
 function waitForBootCode(registers: Registers): bool {
-  for (let polls: u32 = 0; polls < BOOT_POLLS; polls++) {
-    const answer = registers.readMemory(CardMemory.FirmwareMailbox);
-    if (answer == ~MAGIC) return true;
-    if (answer == GONE) return registers.present();
+  registers.write(Register.MemoryWindowBase, CardMemory.FirmwareMailbox);
+  let answer: u32 = 0;
+  for (let polls: u32 = 0; polls < BOOT_POLLS && answer != ~MAGIC && answer != GONE; polls++) {
+    answer = registers.read(Register.MemoryWindowData);
     pause();
   }
-  return true;
+  registers.write(Register.MemoryWindowBase, 0);
+  return answer != GONE || registers.present();
 }
