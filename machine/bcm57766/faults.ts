@@ -16,8 +16,8 @@ export interface Faults {
   silent: boolean;
   /** Interrupts come again and again for nothing. */
   storm: boolean;
-  /** The reset never ends: the boot code does not answer. */
-  noBootCode: boolean;
+  /** How long the boot code takes after a reset, in nanoseconds. */
+  bootTime: number;
   /** Nobody grants the NVRAM. */
   arbiterHeld: boolean;
   /** Enable bits stay set. */
@@ -35,7 +35,7 @@ export function noFaults(): Faults {
     sendConsumer: undefined,
     silent: false,
     storm: false,
-    noBootCode: false,
+    bootTime: 500_000,
     arbiterHeld: false,
     neverStops: false,
   };

@@ -6,7 +6,6 @@ import type { Order } from "./order.ts";
 import { MAGIC, Sram } from "./registers.ts";
 
 const GRANT_TIME = 20_000;
-const BOOT_TIME = 500_000;
 /** What marks a MAC address in the mailbox for it ("HK"). */
 const MAC_MARK = 0x484b_0000;
 const Arbitration = { Request1: 1 << 1, Release1: 1 << 5, Won1: 1 << 9 } as const;
@@ -73,9 +72,8 @@ export class BootCode {
   /** The boot code begins after a reset; it answers in the mailbox when it has done its work. */
   start(restore: () => void): void {
     this.#window = this.#arbitration = 0;
-    if (this.#faults.noBootCode) return;
     this.#order.booting = true;
-    this.#clock.after(BOOT_TIME, () => {
+    this.#clock.after(this.#faults.bootTime, () => {
       this.#order.booting = false;
       this.leave();
       restore();

@@ -72,7 +72,7 @@ describe("the start", () => {
   });
 
   it.each([
-    ["has no boot code", (card: Broadcom) => (card.faults.noBootCode = true)],
+    ["has slow boot code", (card: Broadcom) => (card.faults.bootTime = 20_000_000)],
     ["has nobody who grants the NVRAM", (card: Broadcom) => (card.faults.arbiterHeld = true)],
     ["has blocks that do not stop", (card: Broadcom) => (card.faults.neverStops = true)],
   ])("takes a card that %s, after a while", (_, prepare) => {

@@ -19,9 +19,9 @@ const enum Arbitration {
 }
 /** Least time for which a card in reset is not to be touched (57785 guide: 1 ms). */
 const RESET_TIME: u64 = 1000;
-/** Polls for the NVRAM, some 50 ms; for the boot code, some 0.2 s. Without NVRAM there may be no boot code at all. */
+/** Polls for the NVRAM, some 50 ms; for the boot code, some seconds. Without NVRAM there may be no boot code at all. */
 const ARBITRATION_POLLS: u32 = 50_000;
-const BOOT_POLLS: u32 = 200_000;
+const BOOT_POLLS: u32 = 1_500_000;
 
 /** Device control of the PCI Express capability: what lets a write overtake one before it, and caches be passed by. */
 const DEVICE_CONTROL: u32 = 8;
