@@ -30,15 +30,12 @@ const names: Record<number, string> = {
  */
 export const instructionShift = 0;
 
-/**
- * The exits from the UEFI shell to Linux with DHCP and ping done, by reason, counted from outside the hypervisor: the
- * emulator itself writes a line for each.
- */
-export async function countExits(
+/** The emulator's lines, one for each exit from the UEFI shell to Linux with DHCP and ping done: seen from outside Sheer. */
+export async function traceExits(
   bench: Bench,
   sheer: SheerStart,
   pc: PcOptions = { instructionShift },
-): Promise<Record<string, number>> {
+): Promise<string> {
   return withTemporaryFolder("exits", async (folder) => {
     const exitTrace = join(folder, "exits");
     let sizeAtPing = Promise.resolve(0);
@@ -49,7 +46,7 @@ export async function countExits(
     };
     await bootDebian(bench, sheer, { pc: { ...pc, exitTrace }, watch });
     const trace = await readFile(exitTrace);
-    return countByReason(trace.subarray(0, await sizeAtPing).toString("latin1"));
+    return trace.subarray(0, await sizeAtPing).toString("latin1");
   });
 }
 
@@ -66,4 +63,15 @@ export function countByReason(trace: string): Record<string, number> {
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;
+}
+
+/** Where the PC has memory, as QEMU's q35 lays it out up to 2 GiB: all but the window of the display. */
+function isMemory(address: number, bytes: number): boolean {
+  return address < bytes && !(address >= 0xa_0000 && address < 0xc_0000);
+}
+
+/** Counts the nested faults in lines like "vmexit(00000400, …, ADDRESS, …)!" at an address where the PC has memory. */
+export function countMemoryFaults(trace: string, memory: number): number {
+  const faults = [...trace.matchAll(/^vmexit\(00000400, [0-9a-f]+, ([0-9a-f]+),/gm)];
+  return faults.filter(([, address]) => isMemory(parseInt(address!, 16), memory)).length;
 }

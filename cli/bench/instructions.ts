@@ -1,5 +1,6 @@
 import type { SheerStart } from "../guest/startup.ts";
-import { bootToEnd, type Bench } from "./boots.ts";
+import type { Bench } from "./boots.ts";
+import { runProgram } from "./program.ts";
 import { makeRow, makeScalingRow, type Limit, type Row } from "./row.ts";
 
 /** At most so many instructions from the guest's loop to its loop, by the name that the program prints. */
@@ -29,8 +30,8 @@ const severalProcessors = [2, 4];
 export async function measureInstructions(bench: Bench, sheer: SheerStart): Promise<Row[]> {
   const { buildProgramOf } = await import("../build/build.ts");
   const program = await buildProgramOf("guest/programs/instructions.ts", { signal: bench.signal });
-  const bare = await runProgram(bench, undefined, program);
-  const withSheer = await runProgram(bench, sheer, program);
+  const bare = await runCounting(bench, undefined, program);
+  const withSheer = await runCounting(bench, sheer, program);
   return [...withSheer].map(([name, figure]) => makeRow(name, "instructions", bare.get(name), figure, limits[name]));
 }
 
@@ -43,29 +44,20 @@ export async function measureScaling(bench: Bench, sheer: SheerStart): Promise<R
   const { buildProgramOf } = await import("../build/build.ts");
   const program = await buildProgramOf("guest/programs/scaling.ts", { signal: bench.signal });
   const costs: number[] = [];
-  for (const cpus of [1, ...severalProcessors]) costs.push(...(await runProgram(bench, sheer, program, cpus)).values());
+  for (const cpus of [1, ...severalProcessors])
+    costs.push(...(await runCounting(bench, sheer, program, cpus)).values());
   const [one, ...several] = costs;
   return severalProcessors.map((cpus, i) =>
     makeScalingRow(`cpuid, ${cpus} processors in turns`, "instructions", one!, several[i]!, 1.1),
   );
 }
 
-async function runProgram(
+async function runCounting(
   bench: Bench,
   sheer: SheerStart | undefined,
   program: string,
   cpus = 1,
 ): Promise<Map<string, number>> {
-  const pc = { instructionShift, cpus };
-  const machine = await bootToEnd(bench, sheer, { kind: "efi", program, arguments: "" }, { pc });
-  const figures = readFigures(machine.console.text, 2 ** instructionShift);
-  if (figures.size === 0) throw machine.failure(`${program} printed no figure.`);
-  return figures;
-}
-
-/** The program's lines are "@@ bench NAME NUMBER"; the number is in ticks of the clock. */
-export function readFigures(console: string, ticks: number): Map<string, number> {
-  return new Map(
-    [...console.matchAll(/^@@ bench (\S+) (\d+)/gm)].map(([, name, figure]) => [name!, Number(figure) / ticks]),
-  );
+  const figures = await runProgram(bench, sheer, program, { instructionShift, cpus });
+  return new Map([...figures].map(([name, ticks]) => [name, ticks / 2 ** instructionShift]));
 }
