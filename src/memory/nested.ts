@@ -83,9 +83,12 @@ export class NestedTables {
    * not enough tables: then a part is as it was.
    */
   refresh(from: u64, to: u64): bool {
-    const done = this.fill(this.root, 0, this.topShift, from, to);
-    fence();
-    return done;
+    return this.change(from, to, false);
+  }
+
+  /** The same for those of the pages that are mapped: the others stay as they are. */
+  update(from: u64, to: u64): bool {
+    return this.change(from, to, true);
   }
 
   /** Unmaps everything. */
@@ -102,17 +105,25 @@ export class NestedTables {
     this.stale = false;
   }
 
+  private change(from: u64, to: u64, mappedOnly: bool): bool {
+    const done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
+    fence();
+    return done;
+  }
+
   /** The part of a table that lies between two addresses; `base` is its first, and its entries stand for 1 << `shift` bytes. */
-  private fill(table: usize, base: u64, shift: u64, from: u64, to: u64): bool {
+  private fill(table: usize, base: u64, shift: u64, from: u64, to: u64, mappedOnly: bool): bool {
     const size = (1 as u64) << shift;
     const end = min(base + (size << LEVEL_SHIFT), to);
     for (let at = max(base, from & ~(size - 1)); at < end; at += size) {
-      if (!this.fillEntry(table + ((((at - base) >> shift) as usize) << 3), at, shift, from, to)) return false;
+      const slot = table + ((((at - base) >> shift) as usize) << 3);
+      if (mappedOnly && !load<u64>(slot)) continue;
+      if (!this.fillEntry(slot, at, shift, from, to, mappedOnly)) return false;
     }
     return true;
   }
 
-  private fillEntry(slot: usize, at: u64, shift: u64, from: u64, to: u64): bool {
+  private fillEntry(slot: usize, at: u64, shift: u64, from: u64, to: u64, mappedOnly: bool): bool {
     const size = (1 as u64) << shift;
     const whole = this.wholeEntry(at, size);
     if (whole != PARTS) {
@@ -120,11 +131,11 @@ export class NestedTables {
       return true;
     }
     const old = load<u64>(slot);
-    if (this.isOwnTable(old, size)) return this.fill(tableAt(old), at, shift - LEVEL_SHIFT, from, to);
+    if (this.isOwnTable(old, size)) return this.fill(tableAt(old), at, shift - LEVEL_SHIFT, from, to, mappedOnly);
     const table = this.takeTable();
     if (!table) return false;
     // A page that was mapped is mapped again in all its parts. The table is linked when it is complete.
-    const done = this.fill(table, at, shift - LEVEL_SHIFT, old ? at : from, old ? at + size : to);
+    const done = this.fill(table, at, shift - LEVEL_SHIFT, old ? at : from, old ? at + size : to, false);
     if (done) this.replace(slot, this.format.table(physOf(table)), size);
     else this.giveUp(table, size >> LEVEL_SHIFT);
     return done;

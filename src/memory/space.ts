@@ -72,10 +72,25 @@ class GuestSpace {
     this.lock.release();
   }
 
-  /** After a change of memory types in a range. */
-  typesChanged(base: u64, length: u64): void {
+  /** The guest has set a register of those that `memoryTypes` knows: what has another type now is mapped anew. */
+  setMemoryType(index: u32, value: u64): void {
     this.lock.acquire();
-    this.remap(base, base + length);
+    if (memoryTypes.get(index) != value) {
+      const start = memoryTypes.reachStart(index);
+      const end = memoryTypes.reachEnd(index);
+      memoryTypes.set(index, value);
+      this.retype(start, end);
+      this.retype(memoryTypes.reachStart(index), memoryTypes.reachEnd(index));
+    }
+    this.lock.release();
+  }
+
+  /** Memory from 4 GiB to `end` is write-back now where no range says otherwise. */
+  setWriteBackEnd(end: u64): void {
+    this.lock.acquire();
+    const old = memoryTypes.writeBackEnd;
+    memoryTypes.writeBackEnd = end;
+    this.retype(min(old, end), max(old, end));
     this.lock.release();
   }
 
@@ -93,13 +108,22 @@ class GuestSpace {
     return changetype<NestedTables>(changetype<usize>(this.tables));
   }
 
-  /**
-   * Brings the mapping of a range up to date on all processors. If there are not enough tables, everything is unmapped, to be
-   * mapped again when it is touched, and the result is false: nothing is mapped then that should not be.
-   */
+  /** Brings the mapping of a range up to date on all processors. */
   private remap(from: u64, to: u64): bool {
+    return this.settle(this.nested().refresh(from, to));
+  }
+
+  /** The same after memory types have changed: what is not mapped is mapped when it is touched. */
+  private retype(from: u64, to: u64): void {
+    this.settle(this.nested().update(from, to));
+  }
+
+  /**
+   * If there were not enough tables, everything is unmapped, to be mapped again when it is touched: nothing is mapped then
+   * that should not be. Returns `done`.
+   */
+  private settle(done: bool): bool {
     const nested = this.nested();
-    const done = nested.refresh(from, to);
     if (!done) nested.drop();
     if (nested.stale && processors.synchronise()) nested.reclaim();
     return done;

@@ -45,8 +45,8 @@ class MemoryTypes {
   private readonly fixed: FixedRanges = new FixedRanges();
   private readonly bases: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_RANGES);
   private readonly masks: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_RANGES);
-  /** From 4 GiB to here memory is write-back where no range says otherwise. */
-  private writeBackEnd: u64 = 0;
+  /** From 4 GiB to here, if that is above, memory is write-back where no range says otherwise, whatever the default is. */
+  writeBackEnd: u64 = 0;
 
   /** Reads the registers as the firmware has left them. */
   begin(): void {
@@ -91,11 +91,6 @@ class MemoryTypes {
     else if (this.fixed.has(index)) this.fixed.set(index, value);
     else if (index & 1) unchecked((this.masks[(index - MTRR_PHYS_BASE_0) >> 1] = value));
     else unchecked((this.bases[(index - MTRR_PHYS_BASE_0) >> 1] = value));
-  }
-
-  /** From 4 GiB to `end`, or nowhere if that is lower, the default type is write-back whatever the register says. */
-  setWriteBackEnd(end: u64): void {
-    this.writeBackEnd = end;
   }
 
   /** The lowest address whose type a register has a say in as it stands; `reachEnd` is the end, and 0 if it has none. */

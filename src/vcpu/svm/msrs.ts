@@ -1,9 +1,12 @@
 import { ApicMode } from "../../interrupt/apic";
 import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic-registers";
 import { apicBase } from "../../interrupt/apic-base";
+import { guestSpace } from "../../memory/space";
+import { memoryTypes } from "../../memory/types";
 import { cpuid, tryRdmsr, tryWrmsr } from "../../metal";
 import { EFER_SVME, SvmVcpu } from "./vcpu";
 import { MsrPermissions } from "./permissions";
+import { topOfMemory } from "./top-of-memory";
 
 /** MSRs whose guest view is not the processor's. */
 const enum Msr {
@@ -28,13 +31,15 @@ const CR0_PG: u64 = 1 << 31;
 /** VM_CR as the guest sees it: SVM disabled and locked, as firmware leaves it on a machine without SVM (AMD APM 2, 15.30.1). */
 const VM_CR_DISABLED: u64 = (1 << 4) | (1 << 3);
 
-/** The MSRs that cause exits: SVM's own, which the guest does not have, and the two with consequences for Sheer. */
+/** The MSRs that cause exits: SVM's own, which the guest does not have, and those with consequences for Sheer. */
 class SvmMsrs {
   readonly permissions: MsrPermissions = new MsrPermissions();
   private eferBits: u64 = 0;
 
   begin(): void {
     apicBase.begin(this.permissions);
+    memoryTypes.interceptBy(this.permissions);
+    topOfMemory.begin(this.permissions);
     this.permissions.interceptWrite(MSR_X2APIC_INTERRUPT_COMMAND);
     this.interceptBoth(MSR_X2APIC_TASK_PRIORITY);
     this.interceptBoth(Msr.Efer);
@@ -99,7 +104,10 @@ class SvmMsrs {
       case Msr.SvmKey:
         return false;
       default:
-        return tryWrmsr(index, value);
+        if (!tryWrmsr(index, value)) return false;
+        if (memoryTypes.has(index)) guestSpace.setMemoryType(index, value);
+        else if (topOfMemory.has(index)) topOfMemory.set(index, value);
+        return true;
     }
   }
 

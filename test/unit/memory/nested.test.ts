@@ -118,6 +118,21 @@ describe.each(FORMATS)("%s", (format) => {
     expect([...tables.contents().keys()].filter((address) => out.some(([old]) => old === address))).toHaveLength(2);
   });
 
+  test("brings what is mapped up to date, and nothing else", () => {
+    const tables = make();
+    tables.refresh(5 * GIB, 7 * GIB);
+    const before = tables.contents().size;
+    tables.map.types = [{ base: 6 * GIB, end: 6 * GIB + 3 * PAGE, type: UNCACHEABLE }];
+    expect(tables.update(0, 2 ** 52)).toBe(true);
+    for (const at of [5 * GIB, 6 * GIB, 6 * GIB + 3 * PAGE, 6 * GIB + 2 * MIB]) expectAsMapped(tables, at);
+    for (const at of [0, 5 * GIB - 1, 7 * GIB, TERABYTE]) expect(tables.at(at)).toBeUndefined();
+    expect(tables.contents().size).toBe(before + 2);
+    tables.map.types = [];
+    tables.update(0, 2 ** 52);
+    expectAsMapped(tables, 6 * GIB);
+    expect(tables.contents().size).toBe(before);
+  });
+
   test("maps on demand, a region at a time", () => {
     const tables = make();
     const at = 3 * TERABYTE + 5 * GIB + 7 * MIB;

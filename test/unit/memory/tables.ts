@@ -61,6 +61,7 @@ interface Core {
   make(extended: number, levels: number, largest: bigint, pool: number): void;
   root(): bigint;
   refresh(from: bigint, to: bigint): number;
+  update(from: bigint, to: bigint): number;
   drop(): void;
   stale(): number;
   reclaim(): void;
@@ -96,6 +97,10 @@ export class Tables {
   /** Brings a range up to date; false if there were not enough tables. */
   refresh(from: number, to: number): boolean {
     return this.#core.refresh(BigInt(from), BigInt(to)) !== 0;
+  }
+  /** The same for what is mapped. */
+  update(from: number, to: number): boolean {
+    return this.#core.update(BigInt(from), BigInt(to)) !== 0;
   }
   drop(): void {
     this.#core.drop();

@@ -36,6 +36,9 @@ export function root(): u64 {
 export function refresh(from: u64, to: u64): bool {
   return nested().refresh(from, to);
 }
+export function update(from: u64, to: u64): bool {
+  return nested().update(from, to);
+}
 export function drop(): void {
   nested().drop();
 }

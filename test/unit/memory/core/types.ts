@@ -14,7 +14,7 @@ export function get(index: u32): u64 {
   return memoryTypes.get(index);
 }
 export function setWriteBackEnd(end: u64): void {
-  memoryTypes.setWriteBackEnd(end);
+  memoryTypes.writeBackEnd = end;
 }
 export function reachStart(index: u32): u64 {
   return memoryTypes.reachStart(index);
