@@ -31,13 +31,16 @@ export abstract class AddressMap {
   abstract region(base: u64, size: u64): Region;
   /** The memory type of a region that is the guest's own. */
   abstract typeOf(base: u64): MemoryType;
+  /** Has all processors forget what they know of the tables; false if one may still know it. */
+  abstract synchronise(): bool;
 }
 
 /**
  * The guest's physical address space as its processors walk it: every address is itself, in the largest pages that the
  * address map allows. Tables can always be dropped and made anew, for they say nothing that the map does not.
  *
- * A table that is taken out may still be walked by other processors: it is retired, and used again after `reclaim`.
+ * A table that is taken out may still be walked by other processors: it is retired, and used again when all have let go.
+ * Not to be changed by two processors at a time.
  */
 export class NestedTables {
   private readonly retired: StaticArray<usize>;
@@ -48,8 +51,8 @@ export class NestedTables {
   /** A page of zeros, and a table whose every entry maps it. */
   private readonly zeros: u64;
   private readonly zerosTable: u64;
-  /** Something that was mapped has changed since `reclaim`: processors may still know it as it was. */
-  stale: bool = false;
+  /** Something that was mapped has changed: processors may still know it as it was. */
+  private stale: bool = false;
 
   /**
    * `levels` of tables, with pages up to `largest` bytes, out of a pool of `pool` tables. `zeros` is for regions of zeros:
@@ -78,9 +81,14 @@ export class NestedTables {
     return physOf(this.root);
   }
 
+  /** How many tables there still are. */
+  get left(): u32 {
+    return this.pool - this.taken;
+  }
+
   /**
-   * Maps the pages from `from` to before `to` as the address map says now, whatever was mapped there. False if there were
-   * not enough tables: then a part is as it was.
+   * Maps the pages from `from` to before `to` as the address map says now, for all processors. False if there are not enough
+   * tables: then nothing at all is mapped, to be mapped again when it is touched.
    */
   refresh(from: u64, to: u64): bool {
     return this.change(from, to, false);
@@ -91,24 +99,24 @@ export class NestedTables {
     return this.change(from, to, true);
   }
 
-  /** Unmaps everything. */
-  drop(): void {
+  private change(from: u64, to: u64, mappedOnly: bool): bool {
+    const done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
+    if (!done) this.drop();
+    fence();
+    if (this.stale && this.map.synchronise()) this.reclaim();
+    return done;
+  }
+
+  private drop(): void {
     const size = (1 as u64) << this.topShift;
     for (let i: u64 = 0; i < ENTRIES; i++) this.replace(this.root + ((i as usize) << 3), 0, size);
-    fence();
   }
 
   /** No processor walks the tables any more that have been retired. */
-  reclaim(): void {
+  private reclaim(): void {
     for (let i: u32 = 0; i < this.retiredCount; i++) this.release(unchecked(this.retired[i]));
     this.retiredCount = 0;
     this.stale = false;
-  }
-
-  private change(from: u64, to: u64, mappedOnly: bool): bool {
-    const done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
-    fence();
-    return done;
   }
 
   /** The part of a table that lies between two addresses; `base` is its first, and its entries stand for 1 << `shift` bytes. */

@@ -1,3 +1,4 @@
+import { processors } from "../vcpu/processors";
 import { guestMemory } from "./guest";
 import { MmioHooks } from "./hooks";
 import { MemoryType } from "./memory-type";
@@ -25,5 +26,9 @@ export class GuestRegions extends AddressMap {
 
   typeOf(base: u64): MemoryType {
     return memoryTypes.typeOf(base) as MemoryType;
+  }
+
+  synchronise(): bool {
+    return processors.synchronise();
   }
 }

@@ -16,8 +16,11 @@ const PAGE: u64 = 4096;
 const DEMAND: u64 = 1 << 21;
 /** Mapped at boot; what lies above is mapped when first touched. */
 const BOOT_LIMIT: u64 = 1 << 40;
-/** For memory types, hooks and addresses that were not mapped at boot. */
+/** Without pages of 1 GiB, each takes a table: here are the memory and the device registers that every machine has. */
+const SMALL_BOOT_LIMIT: u64 = 1 << 32;
 const TABLES: u32 = 128;
+/** Left at boot for memory types, hooks and addresses that are mapped later. */
+const SPARE: u32 = 48;
 const LARGEST_PAGE: u64 = 1 << 30;
 const LARGE_PAGE: u64 = 1 << 21;
 /** CPUID Fn8000_0001 EDX: pages of 1 GiB. */
@@ -28,6 +31,8 @@ class GuestSpace {
   readonly hooks: MmioHooks = new MmioHooks();
   readonly bus: GuestBus = new GuestBus(this.hooks);
   private tables: NestedTables | null = null;
+  /** First address that the tables cannot map. */
+  private limit: u64 = 0;
   /** Held while hooks or mappings change. */
   private readonly lock: TicketLock = new TicketLock();
 
@@ -43,7 +48,17 @@ class GuestSpace {
     const largest = load<u32>(registers, 16) & GIGABYTE_PAGES ? LARGEST_PAGE : LARGE_PAGE;
     const regions = new GuestRegions(this.hooks);
     this.tables = new NestedTables(regions, format, levels, largest, TABLES, takePages(1), takePages(1));
-    this.nested().refresh(0, min(BOOT_LIMIT, (1 as u64) << (physicalBits as u64)));
+    this.limit = (1 as u64) << (min(physicalBits, 12 + 9 * levels) as u64);
+    this.prepare(0, largest == LARGEST_PAGE ? BOOT_LIMIT : SMALL_BOOT_LIMIT);
+  }
+
+  /** Before the guest runs: maps a range, as far as there are tables to spare. */
+  prepare(from: u64, to: u64): void {
+    const end = min(to, this.limit);
+    for (let at = from; at < end; at = (at | (LARGEST_PAGE - 1)) + 1) {
+      if (this.nested().left < SPARE) return;
+      this.nested().refresh(at, min((at | (LARGEST_PAGE - 1)) + 1, end));
+    }
   }
 
   /** Physical address of the top table, for the processors' nested CR3 or extended-page-table pointer. */
@@ -56,7 +71,7 @@ class GuestSpace {
     if (!length || !guestMemory.permits(base, length)) return false;
     this.lock.acquire();
     const hooked = this.hooks.add(base, length, device);
-    if (hooked) this.remap(base, base + length);
+    if (hooked) this.nested().refresh(base, base + length);
     this.lock.release();
     return hooked;
   }
@@ -66,7 +81,7 @@ class GuestSpace {
     this.lock.acquire();
     const end = this.hooks.end(base);
     if (this.hooks.remove(base)) {
-      this.remap(base, end);
+      this.nested().refresh(base, end);
       processors.synchronise(); // none remembers the device
     }
     this.lock.release();
@@ -79,8 +94,8 @@ class GuestSpace {
       const start = memoryTypes.reachStart(index);
       const end = memoryTypes.reachEnd(index);
       memoryTypes.set(index, value);
-      this.retype(start, end);
-      this.retype(memoryTypes.reachStart(index), memoryTypes.reachEnd(index));
+      this.nested().update(start, end);
+      this.nested().update(memoryTypes.reachStart(index), memoryTypes.reachEnd(index));
     }
     this.lock.release();
   }
@@ -90,43 +105,24 @@ class GuestSpace {
     this.lock.acquire();
     const old = memoryTypes.writeBackEnd;
     memoryTypes.writeBackEnd = end;
-    this.retype(min(old, end), max(old, end));
+    this.nested().update(min(old, end), max(old, end));
     this.lock.release();
   }
 
   /** Maps what surrounds an address that was not mapped; false if it is beyond the machine or cannot be mapped. */
   mapOnDemand(address: u64): bool {
-    if (!guestMemory.isAddress(address)) return false;
+    if (address >= this.limit) return false;
     const base = address & ~(DEMAND - 1);
     this.lock.acquire();
-    const mapped = this.remap(base, base + DEMAND) || this.remap(address & ~(PAGE - 1), (address | (PAGE - 1)) + 1);
+    const mapped =
+      this.nested().refresh(base, base + DEMAND) ||
+      this.nested().refresh(address & ~(PAGE - 1), (address | (PAGE - 1)) + 1);
     this.lock.release();
     return mapped;
   }
 
   private nested(): NestedTables {
     return changetype<NestedTables>(changetype<usize>(this.tables));
-  }
-
-  /** Brings the mapping of a range up to date on all processors. */
-  private remap(from: u64, to: u64): bool {
-    return this.settle(this.nested().refresh(from, to));
-  }
-
-  /** The same after memory types have changed: what is not mapped is mapped when it is touched. */
-  private retype(from: u64, to: u64): void {
-    this.settle(this.nested().update(from, to));
-  }
-
-  /**
-   * If there were not enough tables, everything is unmapped, to be mapped again when it is touched: nothing is mapped then
-   * that should not be. Returns `done`.
-   */
-  private settle(done: bool): bool {
-    const nested = this.nested();
-    if (!done) nested.drop();
-    if (nested.stale && processors.synchronise()) nested.reclaim();
-    return done;
   }
 }
 

@@ -10,7 +10,8 @@ const POINTS = ["atomicLoad32", ...CHANGES, "pause", "openInterruptWindow"].map(
 const OWN_POINTS = ["step", "runGuest", "waitForNmi", "trap"].map((name) => `host.${name}`);
 const SWITCHES = ["metal.resumeThread", "metal.suspendThread"];
 
-const BUFFERS = 0x10_0000;
+/** Between the objects of the core and the pages that it gives out. */
+const BUFFERS = 0xe_0000;
 const BUFFER_SIZE = 0x1000;
 const MEMORY_BASE = 8192;
 /** Accesses in one schedule before it counts as endless. */
@@ -111,6 +112,11 @@ export class Processors {
   ready(top = 0x2_0000): void {
     this.#initialNmi = [...this.nmi];
     this.#initial = this.#bytes.slice(MEMORY_BASE, top);
+  }
+
+  /** 64 bits of linear memory. */
+  read64(pointer: number): bigint {
+    return this.#view.getBigUint64(pointer, true);
   }
 
   /** The schedule so far, in digits that `replaying` takes. */
@@ -263,6 +269,8 @@ export class Processors {
         );
       },
       thisProcessor: () => this.current,
+      physOf: (pointer: number) => BigInt(pointer >>> 0),
+      fence: () => undefined,
       openInterruptWindow: () =>
         this.#point(() => {
           this.#changes++; // leaving the guest is a plain store

@@ -8,6 +8,7 @@ import { Registers } from "../../../src/vcpu/vcpu";
 import { Note, note, runGuest, step, waitForNmi, WINDOW_NMI } from "./host";
 import { TestVcpu } from "./vcpu";
 export * from "./buddy";
+export * from "./tables";
 export * from "./threads";
 
 class BrokenLock {

@@ -38,7 +38,7 @@ describe.each(FORMATS)("%s", (format) => {
     expect(tables.refresh(0, TERABYTE)).toBe(true);
     for (const address of [0, PAGE, 4 * GIB - 1, 4 * GIB, 600 * GIB + 5, TERABYTE - 1]) expectAsMapped(tables, address);
     expect(tables.at(TERABYTE)).toBeUndefined();
-    expect(tables.stale).toBe(false);
+    expect(tables.synchronisations).toBe(0);
   });
 
   test("uses pages of 2 MiB where there are none of 1 GiB", () => {
@@ -54,7 +54,7 @@ describe.each(FORMATS)("%s", (format) => {
     const hook = 0xfee0_0000;
     tables.map.hooks = [{ base: hook, end: hook + PAGE }];
     tables.refresh(hook, hook + PAGE);
-    expect(tables.stale).toBe(true);
+    expect(tables.synchronisations).toBe(1);
     for (const at of [hook - 1, hook, hook + PAGE - 1, hook + PAGE, hook - 2 * MIB, 3 * GIB])
       expectAsMapped(tables, at);
     expect([tables.at(hook + PAGE)!.size, tables.at(hook - 2 * MIB)!.size]).toEqual([PAGE, 2 * MIB]);
@@ -104,6 +104,7 @@ describe.each(FORMATS)("%s", (format) => {
     const tables = make();
     tables.map.hooks = [{ base: GIB + PAGE, end: GIB + 2 * PAGE }];
     tables.refresh(0, 512 * GIB);
+    tables.processorsForget = false;
     const before = tables.contents();
     tables.map.hooks = [{ base: 5 * GIB + 3 * MIB, end: 5 * GIB + 3 * MIB + PAGE }];
     tables.refresh(GIB, 2 * GIB);
@@ -112,9 +113,11 @@ describe.each(FORMATS)("%s", (format) => {
     const out = [...before].filter(([address]) => !now.has(address));
     expect(out).toHaveLength(2);
     for (const [address, content] of out) expect(tables.page(address)).toBe(content);
-    tables.reclaim();
-    tables.map.hooks = [...tables.map.hooks, { base: 9 * GIB, end: 9 * GIB + PAGE }];
-    tables.refresh(9 * GIB, 10 * GIB);
+    tables.processorsForget = true;
+    for (const base of [8 * GIB, 9 * GIB]) {
+      tables.map.hooks = [...tables.map.hooks, { base, end: base + PAGE }];
+      tables.refresh(base, base + GIB);
+    }
     expect([...tables.contents().keys()].filter((address) => out.some(([old]) => old === address))).toHaveLength(2);
   });
 
@@ -151,26 +154,35 @@ describe.each(FORMATS)("with a pool of four tables, %s", (format) => {
     return tables;
   };
 
-  test("says that they do not suffice, and maps nothing that it must not", () => {
+  const PLACES = [0xa_0000, 0x3d00_0000, 0xfee0_1000, 600 * GIB, 0xfee0_0000, 0x9_f000, 5 * GIB, 0x3dff_f000];
+
+  test("says that they do not suffice, and maps nothing then", () => {
     const tables = make();
+    expect(tables.refresh(5 * GIB, 6 * GIB)).toBe(true);
     expect(tables.refresh(0, TERABYTE)).toBe(false);
-    for (const at of [0, 0x3d00_0000, 0xfee0_0000, 0xfee0_1000, 5 * GIB]) {
-      if (tables.at(at)) expectAsMapped(tables, at);
-    }
-    expect(tables.at(0xfee0_0000)).toBeUndefined();
+    for (const at of [...PLACES, 5 * GIB]) expect(tables.at(at)).toBeUndefined();
   });
 
   test("serves any address after all was dropped, one after the other", () => {
     const tables = make();
-    for (const at of [0xa_0000, 0x3d00_0000, 0xfee0_1000, 600 * GIB, 0xfee0_0000, 0x9_f000, 5 * GIB, 0x3dff_f000]) {
+    for (const at of PLACES) {
       if (!tables.refresh(at, at + PAGE)) {
-        tables.drop();
         expect(tables.at(at)).toBeUndefined();
-        tables.reclaim();
         expect(tables.refresh(at, at + PAGE)).toBe(true);
       }
       expectAsMapped(tables, at);
     }
+  });
+
+  test("does not use a table again that a processor may still walk, and serves again when none does", () => {
+    const tables = make();
+    tables.processorsForget = false;
+    const served = PLACES.filter((at) => tables.refresh(at, at + PAGE));
+    expect(served.length).toBeLessThan(PLACES.length);
+    tables.processorsForget = true;
+    tables.refresh(0xa_0000, 0xa_1000);
+    expect(tables.refresh(0xa_0000, 0xa_1000)).toBe(true);
+    expectAsMapped(tables, 0xa_0000);
   });
 });
 
@@ -204,12 +216,12 @@ test.each(FORMATS)("%s follows any changes of hooks and types", (format) => {
       map.types = old.length > 2 ? [] : [...old, { base: from, end: from + PAGE * (1 + next(600)), type: UNCACHEABLE }];
       changed = { base: 0, end };
     }
+    tables.processorsForget = next(2) === 0;
     if (!tables.refresh(changed.base, changed.end)) {
-      tables.drop();
-      tables.reclaim();
+      tables.processorsForget = true;
+      tables.refresh(0, end);
       if (!tables.refresh(0, end)) throw new Error("a whole map needs more tables than there are");
     }
-    if (next(2)) tables.reclaim();
     for (const at of [changed.base, changed.end - 1, changed.end, place(), place()]) {
       if (at < end) expectAsMapped(tables, at);
     }

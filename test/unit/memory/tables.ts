@@ -62,13 +62,13 @@ interface Core {
   root(): bigint;
   refresh(from: bigint, to: bigint): number;
   update(from: bigint, to: bigint): number;
-  drop(): void;
-  stale(): number;
-  reclaim(): void;
 }
 
 export class Tables {
   readonly map = new AddressMap();
+  /** How often all processors were to forget what they know of the tables, and whether they do. */
+  synchronisations = 0;
+  processorsForget = true;
   readonly format: Format;
   readonly #levels: number;
   readonly #core: Core;
@@ -88,28 +88,23 @@ export class Tables {
       nested: {
         region: (base: bigint, size: bigint) => this.map.region(Number(base), Number(size)),
         typeOf: (base: bigint) => this.map.typeOf(Number(base)),
+        synchronise: () => {
+          this.synchronisations++;
+          return Number(this.processorsForget);
+        },
       },
     };
     this.#core = new WebAssembly.Instance(module, imports).exports as unknown as Core;
     this.#core.make(Number(format === "EPT"), levels, BigInt(largest), pool);
   }
 
-  /** Brings a range up to date; false if there were not enough tables. */
+  /** Brings a range up to date; false if there were not enough tables, and all was dropped. */
   refresh(from: number, to: number): boolean {
     return this.#core.refresh(BigInt(from), BigInt(to)) !== 0;
   }
   /** The same for what is mapped. */
   update(from: number, to: number): boolean {
     return this.#core.update(BigInt(from), BigInt(to)) !== 0;
-  }
-  drop(): void {
-    this.#core.drop();
-  }
-  get stale(): boolean {
-    return this.#core.stale() !== 0;
-  }
-  reclaim(): void {
-    this.#core.reclaim();
   }
 
   at(address: number): Page | undefined {

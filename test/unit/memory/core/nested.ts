@@ -8,6 +8,7 @@ import { ExtendedEntries } from "../../../../src/vcpu/vmx/nested-entries";
 
 export declare function region(base: u64, size: u64): u32;
 export declare function typeOf(base: u64): u32;
+export declare function synchronise(): bool;
 
 class TestMap extends AddressMap {
   region(base: u64, size: u64): Region {
@@ -15,6 +16,9 @@ class TestMap extends AddressMap {
   }
   typeOf(base: u64): MemoryType {
     return typeOf(base);
+  }
+  synchronise(): bool {
+    return synchronise();
   }
 }
 
@@ -38,13 +42,4 @@ export function refresh(from: u64, to: u64): bool {
 }
 export function update(from: u64, to: u64): bool {
   return nested().update(from, to);
-}
-export function drop(): void {
-  nested().drop();
-}
-export function stale(): bool {
-  return nested().stale;
-}
-export function reclaim(): void {
-  nested().reclaim();
 }
