@@ -18,6 +18,7 @@ import { attachDevices } from "./devices";
 import { firmware, Status } from "./firmware";
 import { useScreen } from "./graphics";
 import { BootInfo } from "./info";
+import { mapReportedMemory } from "./memory-map";
 import { readSettings } from "./options";
 import { startProcessors, tooManyProcessors } from "./processors";
 
@@ -37,6 +38,7 @@ export function bootSheer(info: BootInfo): u64 {
   if (tooManyProcessors()) return refuse(TOO_MANY_PROCESSORS, Status.UNSUPPORTED);
 
   guestSpace.begin(new NestedEntries(), info.context.cr4 & CR4_LA57 ? 5 : 4); // the host's (AMD APM 2, 15.25.3)
+  mapReportedMemory();
   useScreen();
   guestCpuid.setStealth(settings.stealth);
   svmMachine.begin();

@@ -21,6 +21,7 @@ const enum SystemTable {
 }
 /** EFI_BOOT_SERVICES (4.4). */
 const enum BootServices {
+  GetMemoryMap = 56,
   FreePool = 72,
   HandleProtocol = 152,
   DisconnectController = 272,
@@ -112,6 +113,17 @@ class Firmware {
       physOf(this.out),
     );
     return status == Status.SUCCESS ? load<u64>(this.out) : 0;
+  }
+
+  /**
+   * GetMemoryMap (7.2.3): the map goes to `room` bytes at `map`; `sizes` is filled with four words, its size in bytes, its
+   * key, and the size and version of its descriptors. False if there is no room for it.
+   */
+  memoryMap(map: usize, room: u64, sizes: usize): bool {
+    const at = physOf(sizes);
+    store<u64>(sizes, room);
+    const services = this.bootServices();
+    return this.call(services, BootServices.GetMemoryMap, at, physOf(map), at + 8, at + 16, at + 24) == Status.SUCCESS;
   }
 
   freePool(buffer: u64): void {

@@ -1,8 +1,10 @@
 // The guest's physical memory (AMD64 Architecture Programmer's Manual volume 2, 15.25).
 import { describe, expect, test } from "vitest";
-import type { Machine } from "../../../machine/machine.ts";
+import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 import { APIC_BASE, Apic } from "../../../machine/apic.ts";
-import { Exit } from "../../../machine/svm/vmcb.ts";
+import { MemoryType } from "../../../machine/firmware/uefi.ts";
+import { Control, Exit } from "../../../machine/svm/vmcb.ts";
+import { walk } from "../memory/walker.ts";
 import { boot, readCounters } from "./setup.ts";
 
 const TERABYTE = 2 ** 40;
@@ -103,6 +105,50 @@ describe("a hooked page", () => {
     guest.read(APIC_BASE - 8, 8);
     guest.read(APIC_BASE + 0x1000, 8);
     expect(guest.exits(Exit.NestedPageFault)).toBe(0);
+  });
+});
+
+describe("mapped at boot", () => {
+  function bootWith(cpu: MachineOptions["cpu"], report: (machine: Machine) => void): Machine {
+    const machine = new Machine({ loadOptions: "sheer.efi log=0x3e8", cards: [], forbidTraps: true, memory: 256, cpu });
+    report(machine);
+    expect(machine.boot()).toBe(0n);
+    return machine;
+  }
+
+  test("is what the firmware reports above 1 TiB, memory and device registers alike", () => {
+    const machine = bootWith({ physicalBits: 44 }, ({ memory, firmware }) => {
+      memory.addRam(2 * TERABYTE, 0x1000);
+      firmware.map.set(2 * TERABYTE, 0x1000, MemoryType.Conventional);
+      firmware.map.set(5 * TERABYTE, 0x20_0000, MemoryType.MemoryMappedIo);
+    });
+    const { guest, memory } = machine;
+    mapGigabyte(machine, 2 * TERABYTE, 0x30_0000);
+    mapGigabyte(machine, 5 * TERABYTE, 0x30_1000);
+    guest.write(2 * TERABYTE, 8, 0x1234n);
+    expect(memory.read64(2 * TERABYTE)).toBe(0x1234n);
+    guest.read(5 * TERABYTE + 0x1f_f000, 4);
+    expect(guest.exits(Exit.NestedPageFault)).toBe(0);
+  });
+
+  test("is all memory also on a processor without pages of 1 GiB", () => {
+    const machine = bootWith(
+      { leaves: { 0x8000_0001: [0, 0, 1 << 2, (1 << 29) | (1 << 20)] } },
+      ({ memory, firmware }) => {
+        memory.addRam(2 ** 32, 0x20_0000);
+        firmware.map.set(2 ** 32, 0x20_0000, MemoryType.Conventional);
+      },
+    );
+    const { guest, block } = machine;
+    for (const at of [0, 0x9_f000, 0x100_0000, block.base - 8, block.base + block.size, 2 ** 32, 2 ** 32 + 0x1f_f000]) {
+      guest.write(at, 8, 0x77n);
+      expect(guest.read(at, 8)).toBe(0x77n);
+    }
+    guest.read(0xfec0_0000, 4);
+    expect(guest.exits(Exit.NestedPageFault)).toBe(0);
+    const root = Number(guest.processor.vmcb.get(Control.NestedCr3));
+    const page = walk("NPT", (at) => machine.memory.read64(at), root, 4, 2 ** 31);
+    expect(page).toMatchObject({ address: 2 ** 31, size: 2 ** 21 });
   });
 });
 
