@@ -9,6 +9,7 @@ import { Processors } from "./interleavings/processors.ts";
 suspendable(coreWasm, SUSPENDING_IMPORTS);
 compileCore("decode", "test/unit/decode/core/guest.ts");
 compileCore("types", "test/unit/memory/core/types.ts");
+compileCore("space", "test/unit/memory/core/space.ts");
 compileCore("nested", "test/unit/memory/core/nested.ts");
 compileCore("guest-state", "test/unit/vmx/core/guest-state.ts");
 new Processors(); // compiles its core
