@@ -7,6 +7,8 @@ export interface Faults {
   /** Status bits or-ed into and out of what is written back in receive descriptors. */
   receiveStatusSet: number;
   receiveStatusClear: number;
+  /** Error bits or-ed into those of a frame's last descriptor. */
+  receiveErrors: number;
   /** Descriptors are used without being written back. */
   dropReceiveWriteBack: boolean;
   dropTransmitWriteBack: boolean;
@@ -26,6 +28,7 @@ export function noFaults(): Faults {
     receiveLength: undefined,
     receiveStatusSet: 0,
     receiveStatusClear: 0,
+    receiveErrors: 0,
     dropReceiveWriteBack: false,
     dropTransmitWriteBack: false,
     resetHangs: false,

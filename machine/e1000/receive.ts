@@ -141,7 +141,7 @@ export class Receiver {
     const extended = (registers.get(Reg.RFCTL) & RFCTL_EXTENDED_STATUS) !== 0;
     const about = last ? RxStatus.EndOfPacket | verdict.status : 0;
     const status = ((RxStatus.Done | about) & ~faults.receiveStatusClear) | faults.receiveStatusSet;
-    const errors = last ? verdict.errors : 0;
+    const errors = last ? verdict.errors | faults.receiveErrors : 0;
     const bytes = new Uint8Array(DESCRIPTOR);
     const out = view(bytes);
     const shown = faults.receiveLength ?? length;

@@ -20,11 +20,15 @@ function exchange(machine: Machine, driver: VirtioNetDriver): void {
 }
 
 describe.each(ALL)("a %s", (model) => {
-  it("is reset as it wants, and serves", () => {
+  it("is reset as it wants, and serves, also after its power was gone", () => {
     const machine = start(model);
     const driver = drive(machine, model);
     exchange(machine, driver);
     expect(driver.interrupts.receive > 0).toBe(hasMessages(model));
+    machine.nic.powerCycle();
+    driver.start();
+    settle(machine);
+    exchange(machine, driver);
   });
 
   it("keeps the MAC address that the firmware has given it, though the reset reads another from the EEPROM", () => {
@@ -38,13 +42,39 @@ describe.each(ALL)("a %s", (model) => {
     expect(machine.card.registers.get(Reg.RAL0)).toBe(0x0403_0202);
   });
 
-  it("is set up anew after its power was gone", () => {
-    const machine = start(model);
-    const driver = drive(machine, model);
-    machine.nic.powerCycle();
-    driver.start();
+  it("has a MAC address though the firmware has left it without memory and bus mastering", () => {
+    const machine = start(model, {}, ({ card }) => card.pci.writeConfig(Config.Command, 2, 0));
+    expect(drive(machine, model).mac()).toEqual(machine.nic.mac);
+  });
+});
+
+describe("the 82574L", () => {
+  // Receive errors of a descriptor (82574 datasheet 7.1.4.5).
+  const ERRORS = { CRC: 0x01, symbol: 0x02, sequence: 0x04, "carrier extension": 0x10, data: 0x80 } as const;
+
+  it.each(Object.entries(ERRORS))("drops a frame with a %s error", (_, bit) => {
+    const machine = start("82574L");
+    const driver = drive(machine, "82574L");
+    driver.offerBuffers(8);
+    machine.card.faults.receiveErrors = bit;
+    machine.nic.wire.inject(frame(100));
+    machine.card.faults.receiveErrors = 0;
+    machine.nic.wire.inject(frame(101));
     settle(machine);
-    exchange(machine, driver);
+    expect(driver.takeFrames()).toEqual([frame(101)]);
+  });
+
+  it.each([
+    ["IP", 0x40],
+    ["TCP or UDP", 0x20],
+  ])("takes a frame whose %s checksum is wrong: that is for the guest to see", (_, bit) => {
+    const machine = start("82574L");
+    const driver = drive(machine, "82574L");
+    driver.offerBuffers(8);
+    machine.card.faults.receiveErrors = bit;
+    machine.nic.wire.inject(frame(100));
+    settle(machine);
+    expect(driver.takeFrames()).toEqual([frame(100)]);
   });
 });
 

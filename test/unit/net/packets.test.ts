@@ -60,6 +60,18 @@ describe.each(MODELS)("%s", (model) => {
     expect(driver.interrupts.receive + driver.interrupts.line).toBeGreaterThan(0);
   });
 
+  it("keeps VLAN tags", () => {
+    const driver = drive(machine, model);
+    driver.offerBuffers(4);
+    const tagged = frame(1518);
+    tagged.set([0x81, 0x00, 0x20, 0x05, 0x08, 0x00], 12);
+    machine.nic.wire.inject(tagged);
+    driver.send(tagged);
+    settle(machine);
+    expect(driver.takeFrames()).toEqual([tagged]);
+    expect(machine.nic.wire.take()).toEqual([tagged]);
+  });
+
   it("receives far more frames than its rings hold", () => {
     const driver = drive(machine, model, { features: ALL_FEATURES });
     driver.offerBuffers(100);
