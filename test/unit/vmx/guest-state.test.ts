@@ -1,7 +1,28 @@
 // Which field of a guest's state breaks a rule, by Intel SDM 3, 27.3.1: faults put one by one into states that are good.
 import { readFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
+import { VmxCapabilities, VmxMsr } from "../../../machine/vmx/capabilities.ts";
+import { guestFault } from "../../../machine/vmx/guest-rules.ts";
+import { Field, Vmcs } from "../../../machine/vmx/vmcs.ts";
 import { compileCore } from "../../compile.ts";
+import { random } from "../net/setup.ts";
+import {
+  base,
+  CS,
+  DS,
+  type Fields,
+  LDTR,
+  limit,
+  longMode,
+  realMode,
+  rights,
+  selector,
+  setSegment,
+  SS,
+  TR,
+  UNUSABLE,
+  virtual8086,
+} from "./states.ts";
 
 const module = new WebAssembly.Module(readFileSync(compileCore("guest-state", "test/unit/vmx/core/guest-state.ts")));
 
@@ -15,7 +36,8 @@ interface Core {
   errorText(number: number): number;
 }
 
-const fields = new Map<number, bigint>();
+let fields: Fields;
+const capabilities = new VmxCapabilities();
 const core = new WebAssembly.Instance(module, {
   "guest-state": { readField: (field: number) => BigInt.asIntN(64, fields.get(field) ?? 0n) },
 }).exports as unknown as Core;
@@ -26,94 +48,20 @@ function text(pointer: number): string {
   return Buffer.from(core.memory.buffer, pointer, length).toString("utf16le");
 }
 
-/** Encodings from appendix B. */
-const EFER = 0x2806;
-const SECONDARY = 0x401e;
-const ENTRY = 0x4012;
-const INJECTION = 0x4016;
-const INTERRUPTIBILITY = 0x4824;
-const ACTIVITY = 0x4826;
-const CR0 = 0x6800;
-const CR4 = 0x6804;
-const RFLAGS = 0x6820;
-const [CS, SS, DS, LDTR, TR] = [1, 2, 3, 6, 7];
-const selector = (segment: number): number => 0x800 + 2 * segment;
-const limit = (segment: number): number => 0x4800 + 2 * segment;
-const rights = (segment: number): number => 0x4814 + 2 * segment;
-const base = (segment: number): number => 0x6806 + 2 * segment;
-
-const UNRESTRICTED = 1n << 7n;
-const UNUSABLE = 1n << 16n;
-
-function set(values: Iterable<readonly [number, bigint]>): void {
-  for (const [field, value] of values) fields.set(field, value);
-}
-
-function setSegment(segment: number, at: bigint, end: bigint, attributes: bigint, value: bigint): void {
-  set([
-    [selector(segment), value],
-    [base(segment), at],
-    [limit(segment), end],
-    [rights(segment), attributes],
-  ]);
-}
-
-/** A kernel in 64-bit mode. */
-function longMode(): void {
-  fields.clear();
-  set([
-    [SECONDARY, UNRESTRICTED | 2n],
-    [ENTRY, (1n << 2n) | (1n << 9n) | (1n << 14n) | (1n << 15n)],
-    [CR0, 0x8005_0033n],
-    [CR4, 0x2620n],
-    [EFER, 0xd01n],
-    [0x2804, 0x0007_0406_0007_0406n],
-    [0x2800, 0xffff_ffff_ffff_ffffn],
-    [0x6802, 0x12_3000n],
-    [0x681a, 0x400n],
-    [0x681e, 0xffff_ffff_8000_0000n],
-    [RFLAGS, 0x202n],
-    [0x4810, 0x7fn],
-    [0x4812, 0xfffn],
-  ]);
-  for (const segment of [0, DS, 4, 5]) setSegment(segment, 0n, 0xffff_ffffn, 0xc093n, 0x18n);
-  setSegment(CS, 0n, 0xffff_ffffn, 0xa09bn, 0x10n);
-  setSegment(SS, 0n, 0xffff_ffffn, 0xc093n, 0x18n);
-  setSegment(LDTR, 0n, 0n, UNUSABLE, 0n);
-  setSegment(TR, 0xffff_8000_0000_0000n, 0x67n, 0x8bn, 0x40n);
-}
-
-/** After a start-up interrupt. */
-function realMode(): void {
-  longMode();
-  set([
-    [ENTRY, (1n << 2n) | (1n << 14n) | (1n << 15n)],
-    [CR0, 0x6000_0030n],
-    [CR4, 0x2000n],
-    [EFER, 0n],
-    [0x6802, 0n],
-    [0x681e, 0n],
-    [RFLAGS, 2n],
-  ]);
-  for (const segment of [0, SS, DS, 4, 5]) setSegment(segment, 0n, 0xffffn, 0x93n, 0n);
-  setSegment(CS, 0x9_9000n, 0xffffn, 0x9bn, 0x9900n);
-  setSegment(LDTR, 0n, 0xffffn, 0x82n, 0n);
-  setSegment(TR, 0n, 0xffffn, 0x8bn, 0n);
-}
-
-/** A DOS program in virtual-8086 mode. */
-function virtual8086(): void {
-  realMode();
-  set([
-    [CR0, 0x33n],
-    [RFLAGS, 0x2_0202n],
-  ]);
-  for (const segment of [0, CS, SS, DS, 4, 5]) setSegment(segment, 0x1_2340n, 0xffffn, 0xf3n, 0x1234n);
-}
+const {
+  Cr0: CR0,
+  Cr4: CR4,
+  Efer: EFER,
+  Rflags: RFLAGS,
+  Activity: ACTIVITY,
+  Interruptibility: INTERRUPTIBILITY,
+} = Field;
+const { Secondary: SECONDARY, EntryInterruption: INJECTION } = Field;
 
 beforeEach(() => {
-  // As on a processor of 2013: PE, NE and PG, and VMXE, are always 1.
-  core.setLimits(0x8000_0021n, 0xffff_ffffn, 0x2000n, 0x17_67ffn, 0xd01n);
+  const fixed = [VmxMsr.Cr0Fixed0, VmxMsr.Cr0Fixed1, VmxMsr.Cr4Fixed0, VmxMsr.Cr4Fixed1] as const;
+  const [cr0Fixed0, cr0Fixed1, cr4Fixed0, cr4Fixed1] = fixed.map((index) => capabilities.read(index));
+  core.setLimits(cr0Fixed0!, cr0Fixed1!, cr4Fixed0!, cr4Fixed1!, 0xd01n);
 });
 
 describe("a state that breaks no rule:", () => {
@@ -122,13 +70,13 @@ describe("a state that breaks no rule:", () => {
     ["real mode", realMode],
     ["virtual-8086 mode", virtual8086],
   ])("%s", (_name, state) => {
-    state();
+    fields = state();
     expect(core.holds()).toBe(1);
   });
 
   test("an unusable segment may hold anything but its base", () => {
-    longMode();
-    setSegment(DS, 0xffff_ffff_0000_0000n, 1n, UNUSABLE | 0xffe_0f1fn, 3n);
+    fields = longMode();
+    setSegment(fields, DS, 3n, UNUSABLE | 0xffe_0f1fn, 1n, 0xffff_ffff_0000_0000n);
     expect(core.holds()).toBe(1);
   });
 });
@@ -136,7 +84,7 @@ describe("a state that breaks no rule:", () => {
 describe("the field that breaks a rule is named:", () => {
   type Fault = [
     name: string,
-    state: () => void,
+    state: () => Fields,
     field: number,
     value: bigint,
     why?: Iterable<readonly [number, bigint]>,
@@ -243,9 +191,7 @@ describe("the field that breaks a rule is named:", () => {
     ["pending debug exceptions", longMode, 0x6822, 1n << 14n, [[INTERRUPTIBILITY, 2n]]],
     ["VMCS link pointer", longMode, 0x2800, 0x1001n],
   ])("%s", (name, state, field, value, why = []) => {
-    state();
-    set(why);
-    fields.set(field, value);
+    fields = new Map([...state(), ...why, [field, value]]);
     expect(core.holds()).toBe(0);
     expect({ name: text(core.nameOf(core.brokenField())), field: core.brokenField() }).toEqual({ name, field });
     expect(text(core.brokenRule())).not.toBe("");
@@ -254,17 +200,56 @@ describe("the field that breaks a rule is named:", () => {
 
 describe("fields of an unrestricted guest are free where its real mode needs it:", () => {
   test("without it PE and PG are 1", () => {
-    realMode();
+    fields = realMode();
     fields.set(SECONDARY, 2n);
     expect(core.holds()).toBe(0);
     expect(core.brokenField()).toBe(CR0);
   });
 
   test("code may be data that was loaded in real mode", () => {
-    realMode();
+    fields = realMode();
     fields.set(rights(CS), 0x93n);
     expect(core.holds()).toBe(1);
   });
+});
+
+type Random = (below: number) => number;
+
+/** Values at which rules draw their lines, and some that have nothing to do with them. */
+function odd(next: Random): bigint {
+  const bit = 1n << BigInt(next(64));
+  const event = 0x8000_0000n | BigInt(next(0x1000));
+  const values = [bit, ~bit, bit - 1n, 0n, BigInt(next(0x1_0000)), event];
+  return BigInt.asUintN(64, values[next(values.length)]!);
+}
+
+/** Changes a field or a few of a state that breaks no rule. */
+function spoil(fields: Fields, next: Random): void {
+  const others = [ACTIVITY, INTERRUPTIBILITY, INJECTION, Field.PinBased, Field.PendingDebug, Field.Debugctl];
+  const candidates = [...fields.keys(), ...others].filter((field) => field !== Field.ProcessorBased);
+  for (let changes = next(3); changes >= 0; changes--) {
+    const field = candidates[next(candidates.length)]!;
+    fields.set(field, next(2) ? (fields.get(field) ?? 0n) ^ (1n << BigInt(next(64))) : odd(next));
+  }
+}
+
+test("the simulated processor blames the same fields", () => {
+  const next = random(6);
+  let refused = 0;
+  const rounds = 3000;
+  for (let round = 0; round < rounds; round++) {
+    fields = [longMode, realMode, virtual8086][round % 3]!();
+    spoil(fields, next);
+    const vmcs = new Vmcs();
+    for (const [field, value] of fields) vmcs.set(field, value);
+    for (const field of fields.keys()) fields.set(field, vmcs.get(field)); // as wide as the field is
+    const expected = guestFault(vmcs, capabilities);
+    const named = core.holds() ? undefined : core.brokenField();
+    if (named !== expected) expect({ round, named }).toEqual({ round, named: expected });
+    if (expected !== undefined) refused++;
+  }
+  expect(refused).toBeGreaterThan(rounds / 4);
+  expect(refused).toBeLessThan(rounds);
 });
 
 test.each([
