@@ -52,7 +52,7 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
     rows: [
       ...instructions,
       ...scaling,
-      ...touches,
+      touches,
       ...networkRows(bare, withSheer),
       makeRow("exits, from the UEFI shell to Linux with DHCP and ping", "exits", undefined, total, { atMost: 30_000 }),
       makeRow("of these, nested faults on memory", "exits", undefined, memoryFaults, { atMost: 0 }),
