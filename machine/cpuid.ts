@@ -9,6 +9,8 @@ export interface CpuidOptions {
   /** The processor stores the address of the next instruction on an intercept. */
   readonly nrips?: boolean;
   readonly decodeAssists?: boolean;
+  readonly flushByAsid?: boolean;
+  readonly vmcbClean?: boolean;
   readonly x2apic?: boolean;
   readonly physicalBits?: number;
   readonly vendor?: string;
@@ -24,7 +26,17 @@ const FEATURE_SVM = 1 << 2;
 const FEATURE_X2APIC = 1 << 21;
 const FEATURE_OSXSAVE = 1 << 27;
 /** CPUID 8000_000A EDX. */
-const SvmFeature = { NestedPaging: 1 << 0, NextRipSave: 1 << 3, DecodeAssists: 1 << 7, VmcbAddressCheck: 1 << 28 };
+const SvmFeature = {
+  NestedPaging: 1 << 0,
+  NextRipSave: 1 << 3,
+  VmcbClean: 1 << 5,
+  FlushByAsid: 1 << 6,
+  DecodeAssists: 1 << 7,
+  VmcbAddressCheck: 1 << 28,
+};
+
+/** A processor with all that newer ones do for a hypervisor. */
+export const NEWER: CpuidOptions = { nrips: true, decodeAssists: true, flushByAsid: true, vmcbClean: true };
 
 /** What CPUID answers on this processor. */
 export class Cpuid {
@@ -38,6 +50,8 @@ export class Cpuid {
       npt: true,
       nrips: false,
       decodeAssists: false,
+      flushByAsid: false,
+      vmcbClean: false,
       x2apic: false,
       physicalBits: 40,
       vendor: "AuthenticAMD",
@@ -96,10 +110,12 @@ export class Cpuid {
   }
 
   #svmFeatures(): number {
-    const { npt, nrips, decodeAssists } = this.options;
+    const { npt, nrips, decodeAssists, flushByAsid, vmcbClean } = this.options;
     return (
       (npt ? SvmFeature.NestedPaging : 0) |
       (nrips ? SvmFeature.NextRipSave : 0) |
+      (vmcbClean ? SvmFeature.VmcbClean : 0) |
+      (flushByAsid ? SvmFeature.FlushByAsid : 0) |
       (decodeAssists ? SvmFeature.DecodeAssists : 0) |
       SvmFeature.VmcbAddressCheck
     );

@@ -233,11 +233,13 @@ export class Machine {
   /** The core enters the guest, on the processor that runs. */
   startGuest(run: number): void {
     const { current } = this.processors;
-    const { nrips, decodeAssists } = current.cpuid.options;
+    const { nrips, decodeAssists, flushByAsid, vmcbClean } = current.cpuid.options;
     const core = this.processors.coreOn(current, this.#exports!);
     const processor = new SvmProcessor(core, run, this.memory, current.apic, {
       nextRipSave: nrips,
       decodeAssists,
+      flushByAsid,
+      vmcbClean,
       forbidTraps: this.options.forbidTraps ?? false,
     });
     processor.onExit = () => this.checkNullPage();

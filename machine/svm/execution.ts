@@ -12,6 +12,8 @@ import { Control, EventType, Exit, Misc1, type VmcbEvent } from "./vmcb.ts";
 
 /** Exits from one instruction before it counts as stuck. */
 const PATIENCE = 16;
+/** EXITINFO1 of a MOV to a control register: bit 63, and the general register (APM 2, 15.8.1). */
+const MOV_FROM_RAX = 1n << 63n;
 
 /** What the guest reaches of the machine without the core. */
 export interface GuestWorld {
@@ -94,7 +96,7 @@ export class Execution {
   writeCr8(value: bigint): void {
     this.processor.setGpr(Gpr.Rax, value);
     this.step(Code.writeCr8, (next) => {
-      if (this.exitsFor(Exit.WriteCr8, next)) return false;
+      if (this.exitsFor(Exit.WriteCr8, next, MOV_FROM_RAX)) return false;
       this.processor.apic.writeMmio(Apic.Tpr, 4, Number(value) << 4);
       return true;
     });
@@ -174,9 +176,9 @@ export class Execution {
     return ((this.processor.vmcb.get32(Control.InterceptMisc1) >>> bit) & 1) === 1;
   }
 
-  protected exitsFor(code: number, nextRip: bigint): boolean {
+  protected exitsFor(code: number, nextRip: bigint, info1 = 0n): boolean {
     if (!this.processor.vmcb.intercepts(code)) return false;
-    this.processor.exit(code, { nextRip });
+    this.processor.exit(code, { info1, nextRip });
     return true;
   }
 }

@@ -1,6 +1,7 @@
 // One processor in guest mode: #VMEXIT, VMRUN and the events between instructions (APM 2, 15.5, 15.6, 15.20 and 15.21).
 import type { LocalApic } from "../apic.ts";
 import type { PhysicalMemory } from "../memory.ts";
+import { KeptState } from "./clean.ts";
 import { type CoreExports, trapKind } from "./core.ts";
 import { ProcessorState } from "./state.ts";
 import { GuestPageFault, type Translation, Translator } from "./translation.ts";
@@ -44,6 +45,8 @@ export interface ExitDetails {
   readonly info1?: bigint | number;
   readonly info2?: bigint | number;
   readonly nextRip?: bigint;
+  /** The bytes that the processor fetched, where memory may have others by now. */
+  readonly fetched?: readonly number[];
   /** An event that was being delivered. */
   readonly interrupted?: VmcbEvent;
 }
@@ -51,6 +54,8 @@ export interface ExitDetails {
 export interface ProcessorOptions {
   readonly nextRipSave: boolean;
   readonly decodeAssists: boolean;
+  readonly flushByAsid?: boolean;
+  readonly vmcbClean?: boolean;
   /** A trap of the core fails the test at once, rather than be reported to the core. */
   readonly forbidTraps: boolean;
 }
@@ -74,6 +79,7 @@ export class SvmProcessor extends ProcessorState {
   readonly apic: LocalApic;
   readonly #core: CoreExports;
   readonly #options: ProcessorOptions;
+  readonly #kept: KeptState | undefined;
   /** An NMI that was not injected is being handled: it holds the next back, until IRET (APM 2, 8.2.3). */
   #nmiBlocked = false;
   /** It waits for a start-up interrupt: the core said so. */
@@ -91,21 +97,25 @@ export class SvmProcessor extends ProcessorState {
     this.memory = memory;
     this.apic = apic;
     this.#options = options;
-    this.translator = new Translator(memory, this.vmcb);
+    this.translator = new Translator(memory, this.vmcb, options.flushByAsid);
+    this.#kept = options.vmcbClean ? new KeptState(this.vmcb) : undefined;
     this.#enter();
   }
 
   /** A #VMEXIT, its answer by the core, and the VMRUN after it. */
-  exit(code: number | bigint, { info1 = 0, info2 = 0, nextRip, interrupted }: ExitDetails = {}): void {
+  exit(code: number | bigint, { info1 = 0, info2 = 0, nextRip, fetched, interrupted }: ExitDetails = {}): void {
     const { vmcb } = this;
     vmcb.set(Control.ExitCode, BigInt(code));
-    vmcb.set(Control.ExitInfo1, BigInt(info1));
+    // Of a MOV to a control register only decode assists tell (15.8.1)
+    const told = code !== Exit.WriteCr8 || this.#options.decodeAssists;
+    vmcb.set(Control.ExitInfo1, told ? BigInt(info1) : 0n);
     vmcb.set(Control.ExitInfo2, BigInt(info2));
     vmcb.set(Control.ExitIntInfo, interrupted ? encodeEvent(interrupted) : 0n);
     vmcb.set(Control.EventInjection, vmcb.get(Control.EventInjection) & ~EVENT_VALID);
     vmcb.set(Control.NextRip, this.#options.nextRipSave && nextRip !== undefined ? nextRip : 0n);
     vmcb.set8(Control.FetchedCount, 0);
-    if (this.#options.decodeAssists && code === Exit.NestedPageFault) this.#noteInstruction();
+    if (this.#options.decodeAssists && code === Exit.NestedPageFault) this.#noteInstruction(fetched);
+    this.#kept?.exit();
     const counted = code === Exit.Invalid ? -1 : Number(code);
     this.exits.set(counted, (this.exits.get(counted) ?? 0) + 1);
     this.#answer(() => this.#core.exit(this.run));
@@ -183,14 +193,16 @@ export class SvmProcessor extends ProcessorState {
   }
 
   /** Decode assists: the bytes from RIP on, as far as they can be fetched (15.8.4). */
-  #noteInstruction(): void {
+  #noteInstruction(fetched = this.#fetch()): void {
+    this.vmcb.set8(Control.FetchedCount, fetched.length);
+    fetched.forEach((byte, i) => this.vmcb.set8(Control.FetchedBytes + i, byte));
+  }
+
+  #fetch(): readonly number[] {
     const linear = this.translator.linear(Number(this.rip), { fetch: true });
     const found = "address" in linear ? this.translator.nested(linear.address, { fetch: true }) : linear;
-    if ("fault" in found) return;
-    const count = Math.min(FETCHED, 4096 - (found.address % 4096));
-    const bytes = this.memory.readBytes(found.address, count);
-    this.vmcb.set8(Control.FetchedCount, count);
-    bytes.forEach((byte, i) => this.vmcb.set8(Control.FetchedBytes + i, byte));
+    if ("fault" in found) return [];
+    return [...this.memory.readBytes(found.address, Math.min(FETCHED, 4096 - (found.address % 4096)))];
   }
 
   #answer(call: () => number): void {
@@ -214,6 +226,7 @@ export class SvmProcessor extends ProcessorState {
   #enter(): void {
     const fault = this.vmcb.fault();
     if (fault === undefined) {
+      this.#kept?.entry();
       this.translator.entry();
       return;
     }

@@ -53,14 +53,19 @@ export class Translator {
   readonly #vmcb: Vmcb;
   readonly #cache = new Map<number, CachedPage>();
 
-  constructor(memory: PhysicalMemory, vmcb: Vmcb) {
+  readonly #flushByAsid: boolean;
+
+  constructor(memory: PhysicalMemory, vmcb: Vmcb, flushByAsid = false) {
     this.#memory = memory;
     this.#vmcb = vmcb;
+    this.#flushByAsid = flushByAsid;
   }
 
-  /** VMRUN: TLB_CONTROL other than 0 empties the cache. */
+  /** VMRUN: TLB_CONTROL other than 0 empties the cache, which has one guest's translations (15.16). */
   entry(): void {
-    if (this.#vmcb.get8(Control.TlbControl) & 7) this.#cache.clear();
+    const control = this.#vmcb.get8(Control.TlbControl);
+    if (control > 1 && !this.#flushByAsid) throw new Error(`TLB_CONTROL ${control} without flush by ASID is reserved`);
+    if (control & 7) this.#cache.clear();
   }
 
   /** Guest-physical to physical. `tables`: the access is to the guest's page tables. */

@@ -34,6 +34,10 @@ export function nextBytes(vcpu: Vcpu, instruction: Instruction, width: u32): u64
 function fetchMore(vcpu: Vcpu, instruction: Instruction): bool {
   if (instruction.fetchOutcome != Outcome.Done) return false;
   const fetched = instruction.fetched;
+  if (!fetched) {
+    instruction.fetched = vcpu.notedBytes(changetype<usize>(instruction.bytes));
+    if (instruction.fetched) return true;
+  }
   const offset = vcpu.registers.rip + (fetched as u64);
   let linear = offset;
   let count = (MAXIMUM_LENGTH - fetched) as u64;

@@ -144,6 +144,11 @@ export abstract class Vcpu {
   abstract segmentSelector(segment: Segment): u32;
   /** A segment's descriptor bits 47:40 in 7:0 and 55:52 in 11:8, as the VMCB keeps them (APM 2, 15.5.1 and appendix B). */
   abstract segmentAttributes(segment: Segment): u32;
+  /**
+   * Copies the bytes of the instruction at RIP, if the processor noted them for this exit, to `to`, where there is room
+   * for 16; returns how many.
+   */
+  abstract notedBytes(to: usize): u32;
   abstract setCr2(value: u64): void;
   /** Delivers an exception to the guest at its current RIP before its next instruction. */
   abstract raise(exception: Exception): void;

@@ -11,11 +11,15 @@ import { guestCpuid } from "../cpuid";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
 import { resetMachine } from "../reset";
 import { Exception, Rflags } from "../vcpu";
+import { svmFeatures } from "./features";
 import { portAccess } from "./io";
 import { svmMsrs } from "./msrs";
 import { GuestRun } from "./run";
 import { SvmVcpu } from "./vcpu";
 import { Event, EventType, ExitCode } from "./vmcb";
+
+/** EXITINFO1 with decode assists: a MOV, its general register in 3:0 (AMD APM 2, 15.8.1). */
+const MOV_TO_CONTROL_REGISTER: u64 = 1 << 63;
 
 /** Opcodes without prefixes, first byte in 7:0. */
 const enum Opcode {
@@ -38,6 +42,8 @@ export function handleExit(run: GuestRun): bool {
   const interrupted = vmcb.exitIntInfo;
   if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
   if (!answerQuickly(vcpu, code)) {
+    // Not before the short ways, which change nothing that it covers
+    vmcb.clean = svmFeatures.cleanBits;
     vcpu.load();
     dispatch(vcpu, code);
     vcpu.store();
@@ -60,12 +66,12 @@ export function handleWake(run: GuestRun): bool {
 function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
   const vmcb = vcpu.vmcb;
   if (exitCode == ExitCode.Cpuid) {
-    const code = knownCode(vcpu);
-    if (!code || physRead16(code) != Opcode.Cpuid) return false;
+    const next = afterCpuid(vcpu);
+    if (!next) return false;
     vcpu.registers.rax = vmcb.rax;
     guestCpuid.execute(vcpu.registers, vmcb.cr4, vcpu.apic);
     vmcb.rax = vcpu.registers.rax;
-    vmcb.rip += 2;
+    vmcb.rip = next;
     vcpu.counters.countExit(ExitCode.Cpuid);
   } else if (exitCode == ExitCode.NestedPageFault) {
     const code = knownCode(vcpu);
@@ -93,17 +99,28 @@ function moveQuickly(vcpu: SvmVcpu, code: u64, address: u64): bool {
   return done;
 }
 
-/** Where the instruction at RIP was found before, or 0: in other modes, and if more than the next RIP comes after it. */
-function knownCode(vcpu: SvmVcpu): u64 {
+/** Where the guest goes on after its CPUID, or 0 if that is not known at once or is not all. */
+function afterCpuid(vcpu: SvmVcpu): u64 {
   const vmcb = vcpu.vmcb;
-  if (!vcpu.in64BitMode() || (vmcb.rflags as u32) & (Rflags.Tf | Rflags.Rf)) return 0;
-  return vcpu.places.find(vmcb.rip, vmcb.cr3);
+  if (svmFeatures.nextRipSave) return goesOn(vcpu) ? vmcb.nextRip : 0;
+  const code = knownCode(vcpu);
+  return code && physRead16(code) == Opcode.Cpuid ? vmcb.rip + 2 : 0;
+}
+
+/** Whether the guest runs in 64-bit mode, and nothing but the next RIP comes after an instruction. */
+function goesOn(vcpu: SvmVcpu): bool {
+  return vcpu.in64BitMode() && !((vcpu.vmcb.rflags as u32) & (Rflags.Tf | Rflags.Rf));
+}
+
+/** Where the instruction at RIP was found before, or 0. */
+function knownCode(vcpu: SvmVcpu): u64 {
+  return goesOn(vcpu) ? vcpu.places.find(vcpu.vmcb.rip, vcpu.vmcb.cr3) : 0;
 }
 
 function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
-      if (!advanceOver(vcpu, twoByteLength(vcpu, Opcode.Cpuid))) return;
+      if (!advanceOverTwoBytes(vcpu, Opcode.Cpuid)) return;
       guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4, vcpu.apic);
       return;
     case ExitCode.Ioio:
@@ -147,7 +164,19 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
 
 /** Goes past the instruction that caused the exit; false if the guest has an exception instead of going on. */
 function advance(vcpu: SvmVcpu): bool {
-  return advanceOver(vcpu, instructionLength(vcpu));
+  return advanceToNext(vcpu) || advanceOver(vcpu, instructionLength(vcpu));
+}
+
+/** The same for an instruction whose opcode has two bytes, as `opcode`. */
+function advanceOverTwoBytes(vcpu: SvmVcpu, opcode: u32): bool {
+  return advanceToNext(vcpu) || advanceOver(vcpu, twoByteLength(vcpu, opcode));
+}
+
+/** The same by what the processor has noted; false, with nothing changed, if it has not. */
+function advanceToNext(vcpu: SvmVcpu): bool {
+  if (!svmFeatures.nextRipSave || !vcpu.vmcb.nextRip) return false;
+  vcpu.advanceTo(vcpu.vmcb.nextRip);
+  return true;
 }
 
 function advanceOver(vcpu: SvmVcpu, length: u32): bool {
@@ -177,18 +206,19 @@ function msrAccess(vcpu: SvmVcpu): void {
   const write = (vcpu.vmcb.exitInfo1 & 1) != 0;
   const done = write ? svmMsrs.write(vcpu, index, value) : svmMsrs.read(vcpu, index);
   if (!done) vcpu.raiseWithError(Exception.GeneralProtection, 0);
-  else advanceOver(vcpu, twoByteLength(vcpu, write ? Opcode.Wrmsr : Opcode.Rdmsr));
+  else advanceOverTwoBytes(vcpu, write ? Opcode.Wrmsr : Opcode.Rdmsr);
 }
 
 /** MOV to CR8: a class above 0 keeps private vectors back. */
 function writeTaskPriority(vcpu: SvmVcpu): void {
-  const length = instructionLength(vcpu);
-  if (!length) return;
-  const value = vcpu.registers.get(controlMoveOperand(vcpu));
+  const info = vcpu.vmcb.exitInfo1;
+  const assisted = svmFeatures.decodeAssists && (info & MOV_TO_CONTROL_REGISTER) != 0;
+  if (!assisted && !instructionLength(vcpu)) return;
+  const value = vcpu.registers.get(assisted ? (info as u32) & 15 : controlMoveOperand(vcpu));
   if (value > 15) return vcpu.raiseWithError(Exception.GeneralProtection, 0);
   if (value) vcpu.passTaskPriority();
   vcpu.apic.writeTaskPriorityClass(value as u32);
-  advanceOver(vcpu, length);
+  advance(vcpu);
 }
 
 function nestedPageFault(vcpu: SvmVcpu): void {

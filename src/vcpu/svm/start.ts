@@ -4,6 +4,7 @@ import { guestSpace } from "../../memory/space";
 import { portHooks } from "../io";
 import { processors } from "../processors";
 import { enableSvm } from "./enable";
+import { svmFeatures } from "./features";
 import { svmMsrs } from "./msrs";
 import { IoPermissions } from "./permissions";
 import { GuestRun } from "./run";
@@ -18,6 +19,7 @@ class SvmMachine {
   readonly io: IoPermissions = new IoPermissions();
 
   begin(): void {
+    svmFeatures.begin();
     portHooks.begin(this.io);
     svmMsrs.begin();
   }

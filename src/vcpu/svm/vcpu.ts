@@ -3,8 +3,18 @@ import { clearBreakpoints, cpuid, physOf, physRead64, rdmsr } from "../../metal"
 import { scheduler } from "../../threads/scheduler";
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
+import { svmFeatures } from "./features";
 import { GuestRun } from "./run";
-import { Event, EventType, Intercept1, INTERCEPT_WRITE_CR8, SegmentAttribute, TableRegister, Vmcb } from "./vmcb";
+import {
+  Event,
+  EventType,
+  ExitCode,
+  Intercept1,
+  INTERCEPT_WRITE_CR8,
+  SegmentAttribute,
+  TableRegister,
+  Vmcb,
+} from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const EFER_LMA: u64 = 1 << 10;
@@ -24,7 +34,6 @@ const SYSTEM_MSRS: StaticArray<u32> = [
 ];
 const MSR_PAT: u32 = 0x277;
 
-const FLUSH_ALL: u8 = 1;
 /** A virtual interrupt of the highest priority, whatever the task priority: only to exit when the guest can take one. */
 const INTERRUPT_WINDOW: u64 = (1 << 8) | (15 << 16) | (1 << 20);
 
@@ -108,6 +117,12 @@ export class SvmVcpu extends Vcpu {
   setCr2(value: u64): void {
     this.vmcb.cr2 = value;
   }
+  notedBytes(to: usize): u32 {
+    const vmcb = this.vmcb;
+    if (!svmFeatures.decodeAssists || vmcb.exitCode != ExitCode.NestedPageFault) return 0;
+    memory.copy(to, vmcb.fetchedBytes, 16);
+    return vmcb.fetchedCount;
+  }
   raise(exception: Exception): void {
     this.vmcb.eventInjection = Event.make(EventType.Exception, exception);
   }
@@ -118,7 +133,7 @@ export class SvmVcpu extends Vcpu {
     this.vmcb.eventInjection = Event.make(EventType.External, vector);
   }
   forgetTranslations(): void {
-    this.vmcb.tlbControl = FLUSH_ALL;
+    this.vmcb.tlbControl = svmFeatures.flush;
   }
   interceptInterrupts(): void {
     this.vmcb.interceptMisc1 |= Intercept1.Intr;
@@ -253,6 +268,7 @@ export class SvmVcpu extends Vcpu {
     vmcb.segment(TableRegister.Ldtr).set(0, Attributes.Ldt, 0xffff, 0);
     vmcb.segment(TableRegister.Tr).set(0, Attributes.Tss, 0xffff, 0);
     vmcb.cpl = 0;
+    vmcb.clean = 0;
     vmcb.eventInjection = 0;
     vmcb.interruptShadow = 0;
     this.unblockNmi();
@@ -265,6 +281,7 @@ export class SvmVcpu extends Vcpu {
   startAt(vector: u32): void {
     this.vmcb.rip = 0;
     this.vmcb.segment(Segment.Cs).set(vector << 8, Attributes.Code, 0xffff, (vector as u64) << 12);
+    this.vmcb.clean = 0;
   }
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */

@@ -84,6 +84,20 @@ export namespace Event {
   }
 }
 
+/** VMCB Clean: what the processor may keep from the last run, since only it has changed it (AMD APM 2, 15.15.2). */
+const enum Clean {
+  Intercepts = 1 << 0,
+  PermissionMaps = 1 << 1,
+  Asid = 1 << 2,
+  VirtualInterrupt = 1 << 3,
+  NestedPaging = 1 << 4,
+  ControlRegisters = 1 << 5,
+  DebugRegisters = 1 << 6,
+  Cr2 = 1 << 9,
+}
+/** With those for the tables, the segments and the last branch. */
+export const ALL_CLEAN: u32 = 0x7ff;
+
 /** A segment register in the save area: selector, attributes (as the descriptor's, packed to 12 bits), limit, base. */
 @unmanaged
 export class VmcbSegment {
@@ -114,24 +128,30 @@ export class Vmcb {
   /** Reads of CR0 to CR15 in 15:0, writes in 31:16. */
   set interceptControl(v: u32) {
     store<u32>(this.at, v, 0x000);
+    this.clean &= ~Clean.Intercepts;
   }
   set interceptMisc1(v: u32) {
     store<u32>(this.at, v, 0x00c);
+    this.clean &= ~Clean.Intercepts;
   }
   get interceptMisc1(): u32 {
     return load<u32>(this.at, 0x00c);
   }
   set interceptMisc2(v: u32) {
     store<u32>(this.at, v, 0x010);
+    this.clean &= ~Clean.Intercepts;
   }
   set iopmBase(v: u64) {
     store<u64>(this.at, v, 0x040);
+    this.clean &= ~Clean.PermissionMaps;
   }
   set msrpmBase(v: u64) {
     store<u64>(this.at, v, 0x048);
+    this.clean &= ~Clean.PermissionMaps;
   }
   set guestAsid(v: u32) {
     store<u32>(this.at, v, 0x058);
+    this.clean &= ~Clean.Asid;
   }
   /** TLB_CONTROL: 1 flushes everything on the next VMRUN. */
   set tlbControl(v: u8) {
@@ -140,6 +160,7 @@ export class Vmcb {
   /** V_IRQ 8, V_INTR_PRIO 19:16, V_IGN_TPR 20, V_INTR_MASKING 24, V_INTR_VECTOR 39:32. */
   set virtualInterrupt(v: u64) {
     store<u64>(this.at, v, 0x060);
+    this.clean &= ~Clean.VirtualInterrupt;
   }
   /** Bit 0: the guest is in the shadow of STI or MOV SS. */
   get interruptShadow(): u64 {
@@ -163,6 +184,7 @@ export class Vmcb {
   /** Bit 0: NP_ENABLE. */
   set nestedControl(v: u64) {
     store<u64>(this.at, v, 0x090);
+    this.clean &= ~Clean.NestedPaging;
   }
   get eventInjection(): u64 {
     return load<u64>(this.at, 0x0a8);
@@ -170,8 +192,31 @@ export class Vmcb {
   set eventInjection(v: u64) {
     store<u64>(this.at, v, 0x0a8);
   }
+  /**
+   * VMCB Clean (AMD APM 2, 15.15.1). Every setter of what it covers clears a bit; after changes of segments, tables and
+   * the CPL it has to be set to 0.
+   */
+  set clean(v: u32) {
+    store<u32>(this.at, v, 0x0c0);
+  }
+  get clean(): u32 {
+    return load<u32>(this.at, 0x0c0);
+  }
+  /** Where instructions that cause exits end, if the processor has next-RIP save; else, and after other exits, 0. */
+  get nextRip(): u64 {
+    return load<u64>(this.at, 0x0c8);
+  }
+  /** Decode assists: how many of the instruction's bytes follow, up to 15. */
+  get fetchedCount(): u32 {
+    return load<u8>(this.at, 0x0d0) & 15;
+  }
+  /** 16 bytes, of which `fetchedCount` are the instruction's. */
+  get fetchedBytes(): usize {
+    return this.at + 0x0d1;
+  }
   set nestedCr3(v: u64) {
     store<u64>(this.at, v, 0x0b0);
+    this.clean &= ~Clean.NestedPaging;
   }
 
   /** Segments in the order of Segment (ES, CS, SS, DS, FS, GS), then GDTR, LDTR, IDTR, TR. */
@@ -189,33 +234,39 @@ export class Vmcb {
   }
   set efer(v: u64) {
     store<u64>(this.at, v, 0x4d0);
+    this.clean &= ~Clean.ControlRegisters;
   }
   get cr4(): u64 {
     return load<u64>(this.at, 0x548);
   }
   set cr4(v: u64) {
     store<u64>(this.at, v, 0x548);
+    this.clean &= ~Clean.ControlRegisters;
   }
   get cr3(): u64 {
     return load<u64>(this.at, 0x550);
   }
   set cr3(v: u64) {
     store<u64>(this.at, v, 0x550);
+    this.clean &= ~Clean.ControlRegisters;
   }
   get cr0(): u64 {
     return load<u64>(this.at, 0x558);
   }
   set cr0(v: u64) {
     store<u64>(this.at, v, 0x558);
+    this.clean &= ~Clean.ControlRegisters;
   }
   set dr7(v: u64) {
     store<u64>(this.at, v, 0x560);
+    this.clean &= ~Clean.DebugRegisters;
   }
   get dr6(): u64 {
     return load<u64>(this.at, 0x568);
   }
   set dr6(v: u64) {
     store<u64>(this.at, v, 0x568);
+    this.clean &= ~Clean.DebugRegisters;
   }
   get rflags(): u64 {
     return load<u64>(this.at, 0x570);
@@ -250,9 +301,11 @@ export class Vmcb {
   }
   set cr2(v: u64) {
     store<u64>(this.at, v, 0x640);
+    this.clean &= ~Clean.Cr2;
   }
   set guestPat(v: u64) {
     store<u64>(this.at, v, 0x668);
+    this.clean &= ~Clean.NestedPaging;
   }
 }
 

@@ -40,6 +40,9 @@ export class TestVcpu extends Vcpu {
   scratch(): usize {
     return 0;
   }
+  notedBytes(_to: usize): u32 {
+    return 0;
+  }
   setCr2(_value: u64): void {
     // no instruction is carried out
   }

@@ -71,6 +71,9 @@ class TestVcpu extends Vcpu {
   segmentSelector(segment: Segment): u32 {
     return load<u16>(this.segment(segment), 14);
   }
+  notedBytes(_to: usize): u32 {
+    return 0;
+  }
   setCr2(value: u64): void {
     this.state.cr2 = value;
   }
