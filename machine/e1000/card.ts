@@ -140,6 +140,7 @@ export class E1000 implements MmioDevice, NetworkCard {
 
   /** The receive address from the EEPROM. */
   #reload(): void {
+    if (this.faults.addressNotLoaded) return;
     this.registers.set(Reg.RAL0, (this.#eeprom[0]! | (this.#eeprom[1]! << 16)) >>> 0);
     this.registers.set(Reg.RAH0, (RAH_VALID | this.#eeprom[2]!) >>> 0);
   }

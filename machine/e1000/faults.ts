@@ -16,6 +16,8 @@ export interface Faults {
   resetHangs: boolean;
   /** The EEPROM never finishes a read. */
   eepromHangs: boolean;
+  /** A reset does not load the MAC address from the EEPROM, as in Bochs. */
+  addressNotLoaded: boolean;
   /** Reading ICR does not clear it. */
   icrSticks: boolean;
   /** The frame check sequence gets a descriptor of its own, as in QEMU 7.2. */
@@ -33,6 +35,7 @@ export function noFaults(): Faults {
     dropTransmitWriteBack: false,
     resetHangs: false,
     eepromHangs: false,
+    addressNotLoaded: false,
     icrSticks: false,
     splitFcs: false,
   };

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { scanBus } from "../../../machine/driver/pci.ts";
 import type { Faults } from "../../../machine/e1000/faults.ts";
+import type { Machine } from "../../../machine/machine.ts";
 import { drive, frame, settle, start } from "./setup.ts";
 
 const MODEL = "82574L";
@@ -15,6 +16,11 @@ const BROKEN: Readonly<Record<string, Partial<Faults>>> = {
   "writes nothing back for what it sends": { dropTransmitWriteBack: true },
   "keeps its causes": { icrSticks: true },
 };
+
+function withoutAddress({ card }: Machine): void {
+  card.faults.addressNotLoaded = true;
+  card.reset();
+}
 
 describe("a card that", () => {
   it.each(Object.entries(BROKEN))("%s harms nobody", (_, faults) => {
@@ -44,6 +50,20 @@ describe("a card that", () => {
       driver.transmitQueue.takeUsed();
     }
     expect(machine.card.wire.take()).toHaveLength(600);
+  });
+
+  it("has its MAC address in the EEPROM only shows the guest that one", () => {
+    const cards = [{ model: "82540EM", mac: [2, 0x15, 0x26, 0x37, 0x48, 0x59] }] as const;
+    const machine = start("82540EM", { cards }, withoutAddress);
+    expect(drive(machine, "82540EM").mac()).toEqual([2, 0x15, 0x26, 0x37, 0x48, 0x59]);
+  });
+
+  it("has its MAC address in an EEPROM that never answers is left to the guest", () => {
+    const machine = start("82540EM", {}, (machine) => {
+      withoutAddress(machine);
+      machine.card.faults.eepromHangs = true;
+    });
+    expect(scanBus(machine.guest).map((pci) => pci.read(0, 4))).toContain(0x100e_8086);
   });
 
   it("does not answer at all is left to the guest", () => {

@@ -2,6 +2,7 @@ import { Cause, Frame, FrameReceiver, Handed, NetworkCard, Offload } from "../ca
 import { PciFunction } from "../../../pci/config";
 import { placeAgain } from "../../../pci/bar";
 import { waitMicroseconds } from "../wait";
+import { readEepromMac } from "./eeprom";
 import { afterReset, beforeReset, FLUSH_REQUIRED, RING_STATUS, setBits } from "./generations";
 import { Generation, isPci } from "./ids";
 import { ReceiveRing } from "./receive";
@@ -22,6 +23,9 @@ const SENT_DELAY: u32 = 3906;
 /** IPGT 10 or 8, and IPGR1 and IPGR2 as each family's manual gives them for copper (10.2.6.2). */
 const GAPS_PCI: u32 = 10 | (8 << 10) | (6 << 20);
 const GAPS_PCI_EXPRESS: u32 = 8 | (2 << 10) | (7 << 20);
+
+/** A card that does not answer, or an EEPROM without an address. */
+const NO_MAC: u64 = 0xffff_ffff_ffff;
 
 const RECEIVED: u32 = Interrupt.RXT0 | Interrupt.RXO | Interrupt.RXDMT0;
 
@@ -49,7 +53,7 @@ export class IntelCard extends NetworkCard {
     const registers = this.registers;
     if (!registers.present()) return false;
     this.stop();
-    return this.readMac() && this.setUp();
+    return (this.readMac() || this.readEeprom()) && this.setUp();
   }
 
   isLost(): bool {
@@ -168,6 +172,13 @@ export class IntelCard extends NetworkCard {
   private readMac(): bool {
     this.mac = this.registers.readMac();
     return this.mac != 0;
+  }
+
+  /** Where the card has not taken its address from there itself (Bochs's 82540EM). */
+  private readEeprom(): bool {
+    if (this.generation != Generation.Pci) return false;
+    this.mac = readEepromMac(this.registers);
+    return this.mac != 0 && this.mac != NO_MAC;
   }
 
   /** Resets all but the PHY and the PCI configuration (10.2.2.1); false if the reset does not end. */

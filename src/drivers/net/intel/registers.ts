@@ -7,6 +7,7 @@ export const enum Register {
   CTRL = 0x0000,
   STATUS = 0x0008,
   EECD = 0x0010,
+  EERD = 0x0014,
   CTRL_EXT = 0x0018,
   ICR = 0x00c0,
   ITR = 0x00c4,
