@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { beforeEach, describe, expect, test } from "vitest";
-import { Guest, Outcome, randomNumbers } from "./guest.ts";
+import { Guest, Outcome, Vector, randomNumbers } from "./guest.ts";
 
 // Instructions on hooked memory: what reaches the device, the short way for plain MOVs, and hostile bytes.
 
@@ -231,9 +231,11 @@ describe("the short way", () => {
 
 test("no bytes and no state make it trap", () => {
   const random = randomNumbers(0xdead);
-  const prefixes = [0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48, 0x4f, 0x0f, 0x64, 0x36];
+  const prefixes = [0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x48, 0x4f, 0x0f, 0x64, 0x36, 0xc4, 0xc5];
   const wide = () => (BigInt(random()) << 32n) | BigInt(random());
+  const registers = () => Array.from({ length: 18 }, (_, i) => guest.register(i));
   const outcomes = new Set<number>();
+  let [unknownChanged, unexplained] = [0, 0];
   for (let n = 0; n < 30_000; n++) {
     if (n % 100 === 0) {
       if (n % 300 === 0) guest.longMode();
@@ -249,8 +251,12 @@ test("no bytes and no state make it trap", () => {
     const address = random() & 7 ? random() & 0xff_fff0 : 0xff_fff8;
     guest.code(bytes.slice(0, 0x100_0000 - address), address);
     if ((random() & 15) === 0) guest.set("rip", wide());
+    const before = registers();
     const outcome = random() & 1 ? guest.core.step() : guest.core.stepAt(wide() & 0xff_ffffn);
     outcomes.add(outcome);
+    if (outcome === Outcome.Unknown) unknownChanged += Number(registers().some((value, i) => value !== before[i]));
+    if ((outcome === Outcome.Faulted) !== (guest.exception !== Vector.None)) unexplained++;
   }
+  expect([unknownChanged, unexplained]).toEqual([0, 0]);
   expect([...outcomes].sort()).toEqual([Outcome.Done, Outcome.Faulted, Outcome.Unfinished, Outcome.Unknown]);
 });

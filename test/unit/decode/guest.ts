@@ -65,6 +65,8 @@ export interface DeviceAccess {
 }
 
 const MEMORY_SIZE = 16 << 20;
+const BLOCK = 0xf0_0000n;
+const BLOCK_END = 0x100_0000n;
 const PML4 = 0x10_0000;
 const PDPT = 0x10_1000;
 
@@ -94,7 +96,7 @@ export class Guest {
     this.words = new BigUint64Array(this.core.memory.buffer, address, 23);
     this.halves = new Uint32Array(this.core.memory.buffer, address + 184, 4);
     this.state = new DataView(this.core.memory.buffer, address, 200 + 96);
-    this.core.begin(40, 0xf0_0000n, 0x10_0000n);
+    this.core.begin(40, BLOCK, BLOCK_END - BLOCK);
     this.longMode();
   }
 
@@ -174,15 +176,20 @@ export class Guest {
   private metal(): Record<string, CallableFunction> {
     const { view } = this;
     const there = (address: bigint, width: number) => address + BigInt(width) <= BigInt(MEMORY_SIZE);
+    const written = (address: bigint, width: number) => {
+      if (address < BLOCK_END && address + BigInt(width) > BLOCK)
+        throw new Error(`Sheer's block: 0x${address.toString(16)}`);
+      return there(address, width);
+    };
     return {
       physRead8: (a: bigint) => (there(a, 1) ? view.getUint8(Number(a)) : 0xff),
       physRead16: (a: bigint) => (there(a, 2) ? view.getUint16(Number(a), true) : 0xffff),
       physRead32: (a: bigint) => (there(a, 4) ? view.getUint32(Number(a), true) : 0xffffffff),
       physRead64: (a: bigint) => (there(a, 8) ? view.getBigUint64(Number(a), true) : 0xffff_ffff_ffff_ffffn),
-      physWrite8: (a: bigint, v: number) => there(a, 1) && view.setUint8(Number(a), v),
-      physWrite16: (a: bigint, v: number) => there(a, 2) && view.setUint16(Number(a), v, true),
-      physWrite32: (a: bigint, v: number) => there(a, 4) && view.setUint32(Number(a), v, true),
-      physWrite64: (a: bigint, v: bigint) => there(a, 8) && view.setBigUint64(Number(a), v, true),
+      physWrite8: (a: bigint, v: number) => written(a, 1) && view.setUint8(Number(a), v),
+      physWrite16: (a: bigint, v: number) => written(a, 2) && view.setUint16(Number(a), v, true),
+      physWrite32: (a: bigint, v: number) => written(a, 4) && view.setUint32(Number(a), v, true),
+      physWrite64: (a: bigint, v: bigint) => written(a, 8) && view.setBigUint64(Number(a), v, true),
       ...atomicImports(() => new DataView(this.core.memory.buffer)),
       ...vectorImports(
         () => this.vectors,
