@@ -1,8 +1,11 @@
 import { Vcpu } from "../vcpu/vcpu";
+import { STATUS_FLAGS } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { decode } from "./decoder";
 import { execute } from "./execute";
 import { carryOutPlainMove } from "./fast";
+import { OpcodeMap, Operation } from "./opcodes";
+import { finish } from "./operands";
 import { Outcome } from "./outcome";
 import { fetchedCode } from "./place";
 
@@ -33,4 +36,17 @@ export function carryOutAt(vcpu: Vcpu, bus: MemoryBus, faultAddress: u64): Outco
   if (code && carryOutPlainMove(vcpu.registers, code, bus, faultAddress)) return Outcome.Done;
   vcpu.instruction.portChecked = false; // a trap may have left it
   return carryOut(vcpu, bus);
+}
+
+/**
+ * After Unknown for a write that is to be dropped: goes past the instruction if it is one that stores and does nothing
+ * else, as FXSAVE, STMXCSR, SGDT or MOVNTQ do. All that write memory in the longer opcode maps are.
+ */
+export function skipStore(vcpu: Vcpu): bool {
+  const instruction = vcpu.instruction;
+  const longMap = instruction.opcode >= (OpcodeMap.Two as u32);
+  if (instruction.operation != Operation.Other || !instruction.inMemory || !longMap) return false;
+  instruction.flags = (vcpu.registers.rflags as u32) & STATUS_FLAGS;
+  finish(vcpu, instruction);
+  return true;
 }

@@ -3,12 +3,9 @@ import { Memory } from "../memory/hooks";
 import { Registers, Rflags } from "../vcpu/vcpu";
 
 const PAGE_OFFSET: u64 = 0xfff;
-/** More than the longest form here: REX, opcode, ModRM, SIB, displacement, immediate. */
-const LONGEST: u64 = 12;
-
 /**
  * The short way for what drivers do to device registers: MOV between a 32-bit register or an immediate and memory in
- * 64-bit mode, without legacy prefixes. `code` is where the instruction lies, in a page of the guest's; `device` answers.
+ * 64-bit mode, without legacy prefixes. `code` is where the instruction lies, as `fetchedCode` has it; `device` answers.
  * False, with nothing changed, for all else.
  *
  * The processor has just fetched this instruction and translated its operand, up to the nested tables that stopped it
@@ -22,7 +19,7 @@ export function carryOutPlainMove<T extends Memory>(
   device: T,
   faultAddress: u64,
 ): bool {
-  if ((code & PAGE_OFFSET) > PAGE_OFFSET - LONGEST || (faultAddress & PAGE_OFFSET) > PAGE_OFFSET - 3) return false;
+  if ((faultAddress & PAGE_OFFSET) > PAGE_OFFSET - 3) return false;
   let bytes = physRead64(code);
   let rex: u32 = 0;
   let length: u64 = 2;

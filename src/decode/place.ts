@@ -42,13 +42,16 @@ export class CodePlaces {
   }
 }
 
+/** More than the longest instruction that is read here: REX, opcode, ModRM, SIB, displacement, immediate. */
+const LONGEST: u64 = 12;
+
 /**
- * The guest-physical address of the instruction that the processor has just fetched at RIP in 64-bit mode: two of its
- * bytes at least, and all the page that they lie in, are the guest's. 0 in other modes and at the end of a page.
+ * The guest-physical address of the instruction that the processor has just fetched at RIP in 64-bit mode: the page is
+ * the guest's, and as many bytes as are read lie in it. 0 in other modes and at the end of a page.
  */
 export function fetchedCode(vcpu: Vcpu): u64 {
   const rip = vcpu.registers.rip;
-  if (vcpu.codeBits() != 64 || (rip & (PAGE - 1)) == PAGE - 1) return 0;
+  if (vcpu.codeBits() != 64 || (rip & (PAGE - 1)) > PAGE - LONGEST) return 0;
   const cr3 = vcpu.cr3();
   const known = vcpu.places.find(rip, cr3);
   return known ? known : look(vcpu, rip, cr3);

@@ -1,9 +1,10 @@
 import { hypercall } from "../../control/hypercall";
-import { carryOutAt } from "../../decode/emulate";
+import { carryOutAt, skipStore } from "../../decode/emulate";
 import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
 import { carryOutPlainMove } from "../../decode/fast";
 import { Outcome } from "../../decode/outcome";
 import { log } from "../../log/log";
+import { guestMemory } from "../../memory/guest";
 import { MmioDevice } from "../../memory/hooks";
 import { guestSpace } from "../../memory/space";
 import { physRead16, wbinvd } from "../../metal";
@@ -228,7 +229,8 @@ function nestedPageFault(vcpu: SvmVcpu): void {
     else if (guestSpace.mapOnDemand(address)) return;
   }
   const outcome = carryOutAt(vcpu, guestSpace.bus, address);
-  if (outcome == Outcome.Done) vcpu.finishInstruction();
+  const dropped = outcome == Outcome.Unknown && guestMemory.isBlock(address, 1) && skipStore(vcpu);
+  if (outcome == Outcome.Done || dropped) vcpu.finishInstruction();
   else if (outcome == Outcome.Unknown) unknownInstruction(vcpu, address);
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 import { APIC_BASE, Apic } from "../../../machine/apic.ts";
 import { MemoryType } from "../../../machine/firmware/uefi.ts";
+import { Gpr } from "../../../machine/svm/state.ts";
 import { Control, Exit } from "../../../machine/svm/vmcb.ts";
 import { walk } from "../memory/walker.ts";
 import { boot, readCounters } from "./setup.ts";
@@ -74,6 +75,32 @@ describe("Sheer's block", () => {
       ],
     );
     expect(memory.readBytes(block.base, 4)).toEqual(before);
+  });
+
+  test.each([
+    ["fxsave (%rax)", [0x0f, 0xae, 0x00], 512],
+    ["stmxcsr (%rax)", [0x0f, 0xae, 0x18], 4],
+    ["sgdt (%rax)", [0x0f, 0x01, 0x00], 10],
+    ["movntq %mm1, (%rax)", [0x0f, 0xe7, 0x08], 8],
+    ["vmaskmovps %ymm1, %ymm2, (%rax)", [0xc4, 0xe2, 0x6d, 0x2e, 0x08], 32],
+  ])("drops what %s stores, which Sheer does not carry out", (_name, bytes, length) => {
+    const machine = boot();
+    const { guest, block, memory } = machine;
+    const before = memory.readBytes(block.base, length);
+    guest.processor.setGpr(Gpr.Rax, BigInt(block.base));
+    expect(guest.execute(bytes, [{ address: block.base, write: true }])).toBe(true);
+    expect(memory.readBytes(block.base, length)).toEqual(before);
+    expect(readCounters(machine).get("block.writes-dropped")).toBe(1n);
+    expect(readCounters(machine).get("hooks.unknown")).toBe(0n);
+  });
+
+  test("takes no instruction that does more than store, and that Sheer does not carry out", () => {
+    const { guest, block } = boot();
+    guest.processor.setGpr(Gpr.Rax, BigInt(block.base));
+    // fstpl (%rax): it would leave the register stack as it is
+    expect(guest.fault(() => guest.execute([0xdd, 0x18], [{ address: block.base, write: true }]))).toMatchObject({
+      vector: 6,
+    });
   });
 
   test("is zeros for the guest's own page tables too", () => {
