@@ -15,6 +15,7 @@ import { FRAMEBUFFER, framebufferBytes } from "./firmware/graphics.ts";
 import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
 import { MemoryType } from "./firmware/uefi.ts";
 import { Cost, metalImports } from "./imports.ts";
+import type { Iommu } from "./iommu/iommu.ts";
 import { IoApic, IOAPIC_BASE } from "./ioapic.ts";
 import { PhysicalMemory } from "./memory.ts";
 import type { Msrs } from "./msrs.ts";
@@ -63,6 +64,8 @@ export interface MachineOptions extends FirmwareOptions {
   readonly cards?: readonly CardOptions[];
   /** The firmware's own driver holds the network cards. */
   readonly firmwareNicDriver?: boolean;
+  /** Stands between the PCI functions and memory. */
+  readonly iommu?: (memory: PhysicalMemory) => Iommu;
   readonly core?: string | URL;
   /** A trap of the core fails the test rather than be reported to the core. */
   readonly forbidTraps?: boolean;
@@ -126,10 +129,19 @@ export class Machine {
       ioApic: this.ioApic,
       message: (address, data) => this.processors.message(address, data),
     });
-    this.firmware = new Firmware(this.memory, this.clock, options, {
-      all: this.processors.all.map(({ apic, options: each }) => ({ apicId: apic.id, options: each })),
-      dispatch: (number, procedure, argument) => this.#dispatch(number, procedure, argument),
-    });
+    const iommu = options.iommu?.(this.memory);
+    if (iommu) this.memory.map(iommu.base, iommu.size, iommu.registers);
+    this.bus.iommu = iommu;
+    const acpiTables = iommu ? [iommu.acpi] : [];
+    this.firmware = new Firmware(
+      this.memory,
+      this.clock,
+      { acpiTables, ...options },
+      {
+        all: this.processors.all.map(({ apic, options: each }) => ({ apicId: apic.id, options: each })),
+        dispatch: (number, procedure, argument) => this.#dispatch(number, procedure, argument),
+      },
+    );
     if (options.highMemory) this.firmware.map.set(2 ** 32, options.highMemory * MIB, MemoryType.Conventional);
     this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
     this.ports.add(PM_TIMER_PORT, 4, {

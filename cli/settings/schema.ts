@@ -29,6 +29,12 @@ export const settingsSchema = z.strictObject({
       interrupts: z.enum(["private", "guest"]).optional(),
     })
     .optional(),
+  memory: z
+    .strictObject({
+      /** Keep devices from Sheer's memory by the machine's IOMMU, or leave that to the guest. */
+      dma: z.enum(["fence", "off"]).optional(),
+    })
+    .optional(),
   announce: z
     .strictObject({
       /** Do not tell the guest by CPUID that Sheer is there. */

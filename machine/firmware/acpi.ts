@@ -58,9 +58,23 @@ function fadt(): Uint8Array {
   return table("FACP", 3, body);
 }
 
-/** Lays the tables out; returns the address of the RSDP. */
-export function buildAcpi(builder: TableBuilder, withMcfg: boolean, processors: readonly MpProcessor[]): number {
-  const tables = [fadt(), madt(processors), ...(withMcfg ? [mcfg()] : [])].map((bytes) => builder.bytes(bytes));
+/** A table by its signature and what follows its header. */
+export interface AcpiTable {
+  readonly signature: string;
+  readonly body: Uint8Array;
+}
+
+/** Lays the tables out, and `more`; returns the address of the RSDP. */
+export function buildAcpi(
+  builder: TableBuilder,
+  withMcfg: boolean,
+  processors: readonly MpProcessor[],
+  more: readonly AcpiTable[],
+): number {
+  const others = more.map(({ signature, body }) => table(signature, 1, body));
+  const tables = [fadt(), madt(processors), ...(withMcfg ? [mcfg()] : []), ...others].map((bytes) =>
+    builder.bytes(bytes),
+  );
   const entries = new Uint8Array(8 * tables.length);
   tables.forEach((address, i) => new DataView(entries.buffer).setBigUint64(8 * i, BigInt(address), true));
   const xsdt = builder.bytes(table("XSDT", 1, entries));

@@ -3,7 +3,7 @@
 import type { Clock } from "../clock.ts";
 import type { PhysicalMemory } from "../memory.ts";
 import type { PciFunction } from "../pci/function.ts";
-import { buildAcpi } from "./acpi.ts";
+import { type AcpiTable, buildAcpi } from "./acpi.ts";
 import { BootServices } from "./boot-services.ts";
 import { buildContext, CONTEXT_PAGES, type FirmwareContext } from "./context.ts";
 import { type Files, FileSystem } from "./files.ts";
@@ -22,6 +22,8 @@ export interface FirmwareOptions {
   readonly loadOptions?: string;
   /** ACPI has an MCFG table. */
   readonly mcfg?: boolean;
+  /** ACPI has these tables as well. */
+  readonly acpiTables?: readonly AcpiTable[];
   /** What has a handle with EFI_GRAPHICS_OUTPUT_PROTOCOL, in the order of the handles. */
   readonly displays?: readonly Display[];
   /** It has no EFI_MP_SERVICES_PROTOCOL. */
@@ -82,7 +84,7 @@ export class Firmware {
     this.#handles = new Handles(this.#builder);
     this.bootServices = new BootServices(this.#builder, this.map, this.#handles, clock);
     this.fileSystem = new FileSystem(this.#builder, options.files ?? {});
-    this.systemTable = this.#buildSystemTable(options.mcfg ?? true, processors.all);
+    this.systemTable = this.#buildSystemTable(options, processors.all);
     this.imageHandle = this.#buildLoadedImage(options, image);
     for (const display of options.displays ?? []) {
       this.#handles.create({ [Guid.GraphicsOutput]: buildGraphicsOutput(this.#builder, display) });
@@ -144,11 +146,11 @@ export class Firmware {
   }
 
   /** EFI_SYSTEM_TABLE, 4.3. */
-  #buildSystemTable(mcfg: boolean, processors: readonly MpProcessor[]): number {
+  #buildSystemTable({ mcfg = true, acpiTables = [] }: FirmwareOptions, processors: readonly MpProcessor[]): number {
     const builder = this.#builder;
     const console = this.#buildConsole();
     const consoleHandle = this.#handles.create({ [Guid.SimpleTextOutput]: console });
-    const acpi = buildAcpi(builder, mcfg, processors);
+    const acpi = buildAcpi(builder, mcfg, processors, acpiTables);
     const configuration = builder.reserve(24);
     this.memory.writeBytes(configuration, guidBytes(Guid.Acpi20Table));
     this.memory.write64(configuration + 16, BigInt(acpi));

@@ -1,6 +1,7 @@
 // The host bridge: configuration mechanism #1 (PCI Local Bus Specification 3.0, 3.2.2.3.2), the memory-mapped one
 // (PCI Express Base Specification, 7.2.2), and what functions reach of the machine.
 import { allOnes, type Width } from "../bits.ts";
+import type { Iommu } from "../iommu/iommu.ts";
 import type { IoApic } from "../ioapic.ts";
 import type { MmioDevice, PhysicalMemory } from "../memory.ts";
 import type { PortDevice, PortSpace } from "../ports.ts";
@@ -9,6 +10,7 @@ import { Config, PciFunction, type PciHost } from "./function.ts";
 
 export const ECAM_BASE = 0xb000_0000;
 export const ECAM_BUSES = 256;
+const PAGE = 4096;
 const CONFIG_PORTS = 0xcf8;
 const ADDRESS_ENABLE = 0x8000_0000;
 
@@ -35,6 +37,8 @@ export function pciAddress(bus: number, device: number, func: number): number {
 export class PciBus implements PciHost {
   /** Told of every DMA access; throwing makes it a test's failure. */
   onDma: (access: DmaAccess) => void = () => undefined;
+  /** What stands between devices and memory. */
+  iommu: Iommu | undefined;
   readonly #functions = new Map<number, PciFunction>();
   readonly #memory: PhysicalMemory;
   readonly #ports: PortSpace;
@@ -102,12 +106,35 @@ export class PciBus implements PciHost {
 
   dmaRead(source: PciFunction, address: number, length: number): Uint8Array {
     this.onDma({ source, address, length, write: false });
-    return this.#memory.readBytes(address, length);
+    const bytes = new Uint8Array(length).fill(0xff);
+    this.#translate(source, address, length, false, (at, target, piece) => {
+      bytes.set(this.#memory.readBytes(target, piece), at);
+    });
+    return bytes;
   }
 
   dmaWrite(source: PciFunction, address: number, bytes: ArrayLike<number>): void {
     this.onDma({ source, address, length: bytes.length, write: true });
-    this.#memory.writeBytes(address, bytes);
+    this.#translate(source, address, bytes.length, true, (at, target, piece) => {
+      this.#memory.writeBytes(target, Array.prototype.slice.call(bytes, at, at + piece) as number[]);
+    });
+  }
+
+  /** Hands over the pieces of an access that the IOMMU lets through, each in one page. */
+  #translate(
+    source: PciFunction,
+    address: number,
+    length: number,
+    write: boolean,
+    use: (at: number, target: number, piece: number) => void,
+  ): void {
+    if (!this.iommu) return use(0, address, length);
+    for (let at = 0; at < length;) {
+      const piece = Math.min(length - at, PAGE - ((address + at) % PAGE));
+      const target = this.iommu.translate(source.address, address + at, write);
+      if (target !== undefined) use(at, target, piece);
+      at += piece;
+    }
   }
 
   #read(address: number, offset: number, width: Width): number {

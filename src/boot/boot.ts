@@ -1,5 +1,6 @@
 import { settings } from "../config/settings";
 import { APIC_PAGE, APIC_PAGE_SIZE } from "../interrupt/apic";
+import { fenceDevices, watchDevices } from "../iommu/fence";
 import { ApicPage } from "../interrupt/apic-page";
 import { traps } from "../control/trap";
 import { log } from "../log/log";
@@ -46,6 +47,7 @@ export function bootSheer(info: BootInfo): u64 {
   guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, new ApicPage());
   if (settings.logPort) reserveLogPort(settings.logPort);
   attachDevices();
+  fenceDevices();
   log
     .info("block ")
     .hex(info.blockBase)
@@ -58,6 +60,7 @@ export function bootSheer(info: BootInfo): u64 {
   log.info("the guest goes on").end();
   scheduler.begin(processors, settings.oneProcessor);
   if (settings.logPort) startLogWriter();
+  watchDevices();
   startSvm(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;
 }

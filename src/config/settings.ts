@@ -16,6 +16,13 @@ export const enum NetInterrupts {
   Guest,
 }
 
+/** Whether devices are kept from Sheer's block, where there is an IOMMU. */
+export const enum DmaFence {
+  Fence,
+  /** The IOMMU is the guest's. */
+  Off,
+}
+
 const SPACE: u32 = 32;
 const HASH: u32 = 35;
 const EQUALS: u32 = 61;
@@ -27,6 +34,7 @@ class Settings {
   logLevel: Level = Level.Info;
   net: NetMode = NetMode.Virtio;
   netInterrupts: NetInterrupts = NetInterrupts.Private;
+  dma: DmaFence = DmaFence.Fence;
   stealth: bool = false;
   /** Whether sheer.efi reports failure on success, so that the boot manager goes on with the next entry. */
   thenNext: bool = false;
@@ -74,6 +82,12 @@ class Settings {
     if (same(word, equals, "net.interrupts")) {
       if (same(value, size, "private")) this.netInterrupts = NetInterrupts.Private;
       else if (same(value, size, "guest")) this.netInterrupts = NetInterrupts.Guest;
+      else return false;
+      return true;
+    }
+    if (same(word, equals, "memory.dma")) {
+      if (same(value, size, "fence")) this.dma = DmaFence.Fence;
+      else if (same(value, size, "off")) this.dma = DmaFence.Off;
       else return false;
       return true;
     }

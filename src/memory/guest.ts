@@ -14,6 +14,11 @@ class GuestMemory {
     this.limit = (1 as u64) << (physicalBits as u64);
   }
 
+  /** First address beyond the machine's. */
+  get end(): u64 {
+    return this.limit;
+  }
+
   /** Whether the machine's physical addresses have as many bits as this one needs. */
   isAddress(address: u64): bool {
     return address < this.limit;

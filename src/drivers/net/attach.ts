@@ -2,6 +2,7 @@ import { NetMode, settings } from "../../config/settings";
 import { detachFirmwareDriver } from "../../boot/drivers";
 import { privateVectors } from "../../interrupt/vectors";
 import { log } from "../../log/log";
+import { devicePages } from "../../memory/device-pages";
 import { guestSpace } from "../../memory/space";
 import { Bar } from "../../pci/bar";
 import { findCapability } from "../../pci/capability";
@@ -56,6 +57,7 @@ export abstract class NetworkDriver extends DeviceDriver {
     }
     retireOthers(pci, memoryBar);
     front.setCommand(command);
+    devicePages.addFunction(pci.address);
     shown = front;
     announce(pci, identity.id, card.mac);
     return true;

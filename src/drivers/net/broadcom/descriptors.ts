@@ -1,4 +1,5 @@
-import { PAGE_SIZE, takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
+import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf, physWrite32 } from "../../../metal";
 
 // A send buffer descriptor (5722 guide, section 5):
@@ -30,7 +31,7 @@ const LENGTH_SHIFT: u32 = 16;
 
 /** The ring of descriptors that the card sends from. */
 export class SendDescriptors {
-  readonly ring: u64 = physOf(takePages((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
+  readonly ring: u64 = physOf(devicePages.take((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
   /** The descriptor that is filled next. */
   next: u32 = 0;
   /** Length and flags of the descriptor filled last. */

@@ -1,4 +1,5 @@
-import { PAGE_SIZE, takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
+import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf, physRead32, physWrite32 } from "../../../metal";
 import { Frame, FrameReceiver } from "../card";
 import { netCounters } from "../counters";
@@ -47,9 +48,9 @@ const OFFER_AT_MOST: u32 = 8;
 
 /** The buffers that the card receives into, and the two rings on which they go to it and come back. */
 export class ReceiveRing {
-  readonly standardRing: u64 = physOf(takePages((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
-  readonly returnRing: u64 = physOf(takePages((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
-  private readonly buffers: u64 = physOf(takePages((BUFFERS * BUFFER_SIZE) / (PAGE_SIZE as u32)));
+  readonly standardRing: u64 = physOf(devicePages.take((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
+  readonly returnRing: u64 = physOf(devicePages.take((RING_ENTRIES * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
+  private readonly buffers: u64 = physOf(devicePages.take((BUFFERS * BUFFER_SIZE) / (PAGE_SIZE as u32)));
   /** Which buffers the card has. */
   private readonly away: StaticArray<bool> = new StaticArray<bool>(BUFFERS);
   private count: u32 = 0;

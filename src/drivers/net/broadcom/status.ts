@@ -1,4 +1,4 @@
-import { takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
 import { physOf, physRead32, physWrite64 } from "../../../metal";
 
 // The status block, which the card writes (words of the host, as ModeControl has them swapped):
@@ -17,7 +17,7 @@ const SIZE: u64 = 32;
 
 /** What the card last told. Nothing in it is to be believed before it is checked. */
 export class StatusBlock {
-  readonly address: u64 = physOf(takePages(1));
+  readonly address: u64 = physOf(devicePages.take(1));
 
   /** As it must be before the card writes it for the first time. */
   clear(): void {

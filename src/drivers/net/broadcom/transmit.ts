@@ -1,4 +1,5 @@
-import { PAGE_SIZE, takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
+import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf } from "../../../metal";
 import { Frame, Handed, NO_TOKEN, Offload } from "../card";
 import { cardFindsChecksum, checksumOf, LOOKED_AT } from "./checksum";
@@ -31,7 +32,7 @@ const LONGEST_CUT_FRAME: u64 = 0xffff + 18;
 /** The frames that the card is given to send, straight out of the memory that they lie in where that is possible. */
 export class TransmitRing {
   readonly descriptors: SendDescriptors = new SendDescriptors();
-  private readonly slots: usize = takePages((RING_ENTRIES * SLOT) / (PAGE_SIZE as u32));
+  private readonly slots: usize = devicePages.take((RING_ENTRIES * SLOT) / (PAGE_SIZE as u32));
   private readonly headers: CutHeaders;
   /** The frame that starts at a descriptor: its last descriptor and its token. */
   private readonly lasts: StaticArray<u32> = new StaticArray<u32>(RING_ENTRIES);

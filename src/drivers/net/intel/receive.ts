@@ -1,4 +1,5 @@
-import { PAGE_SIZE, takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
+import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf, physRead64, physWrite64 } from "../../../metal";
 import { Frame, FrameReceiver } from "../card";
 import { netCounters } from "../counters";
@@ -33,8 +34,8 @@ const HEADER_LENGTH: u64 = 14;
 
 /** The descriptors and buffers that the card receives into. All but one belong to the card when nothing is received. */
 export class ReceiveRing {
-  private readonly ring: u64 = physOf(takePages((DESCRIPTORS * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
-  private readonly buffers: u64 = physOf(takePages((DESCRIPTORS * BUFFER_SIZE) / (PAGE_SIZE as u32)));
+  private readonly ring: u64 = physOf(devicePages.take((DESCRIPTORS * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
+  private readonly buffers: u64 = physOf(devicePages.take((DESCRIPTORS * BUFFER_SIZE) / (PAGE_SIZE as u32)));
   /** The descriptor that the card fills next. */
   private next: u32 = 0;
   private readonly frame: Frame = new Frame();

@@ -1,4 +1,5 @@
-import { PAGE_SIZE, takePages } from "../../../memory/frames";
+import { devicePages } from "../../../memory/device-pages";
+import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf, physRead32, physWrite64 } from "../../../metal";
 import { Frame, Handed, NO_TOKEN, Offload } from "../card";
 import { Register, Registers } from "./registers";
@@ -57,8 +58,8 @@ const MAXIMUM_CUT_FRAME: u64 = 0xffff + 18;
 
 /** The descriptors that the card sends from: straight out of the memory that frames lie in. */
 export class TransmitRing {
-  private readonly ring: u64 = physOf(takePages((DESCRIPTORS * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
-  private readonly slots: usize = takePages((DESCRIPTORS * HEADER_SLOT) / (PAGE_SIZE as u32));
+  private readonly ring: u64 = physOf(devicePages.take((DESCRIPTORS * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
+  private readonly slots: usize = devicePages.take((DESCRIPTORS * HEADER_SLOT) / (PAGE_SIZE as u32));
   private readonly headers: SegmentationHeaders = new SegmentationHeaders();
   /** The frame that starts at a descriptor: its last descriptor and its token. */
   private readonly lasts: StaticArray<u32> = new StaticArray<u32>(DESCRIPTORS);
