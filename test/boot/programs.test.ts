@@ -48,10 +48,11 @@ test("a trap of the hypervisor is reported by the function's name in the log and
   expect(machine.console.text.match(/@@ survived \d/g)).toHaveLength(6);
   const traps = machine.log.text.match(/error: trap .*/g) ?? [];
   expect(traps).toHaveLength(6);
-  expect(traps[0]).toMatch(/trap 0x105 at 0xffffffff80[0-9a-f]+ in exit_loop/);
-  expect(traps[1]).toMatch(/trap 0xe at .* in exit_loop, address 0x8\b/);
-  expect(traps[2]).toMatch(/trap 0xe at .* in exit_loop, address 0xf0000000\b/);
-  expect(traps[3]).toMatch(/trap 0x103 at .* in exit_loop/);
+  // Whether the core's export became part of the loop around VMRUN is the compiler's choice.
+  expect(traps[0]).toMatch(/trap 0x105 at 0xffffffff80[0-9a-f]+ in (exit_loop|test\/cores\/trapping\/exit)/);
+  expect(traps[1]).toMatch(/trap 0xe at .* in (exit_loop|test\/cores\/trapping\/exit), address 0x8\b/);
+  expect(traps[2]).toMatch(/trap 0xe at .* in (exit_loop|test\/cores\/trapping\/exit), address 0xf0000000\b/);
+  expect(traps[3]).toMatch(/trap 0x103 at .* in (exit_loop|test\/cores\/trapping\/exit)/);
   expect(traps[4]).toMatch(/trap 0xe at .* in test\/cores\/trapping\/failDeeper, address 0xffffffffc0/);
   // A thread's stack: behind those of all processors. It comes to its trap after it has left the stack once.
   expect(traps[5]).toMatch(/trap 0xe at .* in test\/cores\/trapping\/failDeeper, address 0xffffffffc04/);
