@@ -129,6 +129,26 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
   };
 }
 
+/** This machine's processors have AMD-V: VT-x's instructions are #UD there. */
+function vmxImports(): Record<string, unknown> {
+  const names = [
+    "vmxon",
+    "vmclear",
+    "vmptrld",
+    "vmread",
+    "vmwrite",
+    "invept",
+    "invvpid",
+    "setCr2",
+    "trySetXcr0",
+    "runVmxGuest",
+  ];
+  const undefinedInstruction = (name: string) => (): never => {
+    throw new Error(`${name} on a processor without VT-x`);
+  };
+  return Object.fromEntries(names.map((name) => [name, undefinedInstruction(name)]));
+}
+
 /** What core.wasm imports, on this machine. */
 export function metalImports(
   machine: Machine,
@@ -146,6 +166,7 @@ export function metalImports(
       return machine.firmware.call(address(target), values);
     },
     runSvmGuest: (run: number) => machine.startGuest(run >>> 0),
+    ...vmxImports(),
     functionName: () => 0,
     coreHash: (buffer: number) => {
       for (let i = 0; i < 64; i++) linear().setUint8((buffer >>> 0) + i, machine.coreHash.charCodeAt(i));

@@ -43,6 +43,14 @@ static void w2c_metal_runSvmGuest(struct w2c_metal *m, u32 run) {
   use_own_control_registers();
   svm_loop(run, STACK_TOP(p->index, MAIN_STACK), false);
 }
+static void w2c_metal_runVmxGuest(struct w2c_metal *m, u32 run) {
+  struct processor *p = this_processor();
+  p->run = run;
+  use_own_stacks(p);
+  use_own_control_registers();
+  set_host_state(p);
+  vmx_loop(run, STACK_TOP(p->index, MAIN_STACK), false);
+}
 IMPORT u32 w2c_metal_thisProcessor(M) { return this_processor()->index; }
 extern u8 processor_entry[];
 IMPORT u64 w2c_metal_processorEntry(M) { return (u64)processor_entry + gate.to_physical; }
@@ -88,7 +96,7 @@ static __attribute__((used, noreturn)) void recover(void) {
   if (!p->run && p->index == 0) depart(EFI_ABORTED);
   if (then == AFTER_TRAP_STOP || !p->run) stop();
   p->in_trap = false;
-  svm_loop(p->run, STACK_TOP(p->index, MAIN_STACK), then == AFTER_TRAP_WAIT);
+  (p->vmx ? vmx_loop : svm_loop)(p->run, STACK_TOP(p->index, MAIN_STACK), then == AFTER_TRAP_WAIT);
 }
 
 static __attribute__((noreturn)) void trap(u64 kind, u64 address) {
@@ -109,7 +117,10 @@ void on_vector(struct interrupt_frame *f) {
   struct processor *p = this_processor();
   if (f->vector == 2) {
     p->window_result |= WINDOW_NMI;
+    p->nmi = p->vmx;
     if (f->rip == (u64)nmi_wait) f->rip = (u64)nmi_waited;
+    if (f->rip >= (u64)vmx_enter && f->rip < (u64)vmx_entered) f->rip = (u64)vmx_enter;
+    if (f->rip >= (u64)vmx_wait && f->rip < (u64)vmx_waited) f->rip = (u64)vmx_waited;
     return;
   }
   if (f->rip == (u64)interrupt_window) {
@@ -119,6 +130,7 @@ void on_vector(struct interrupt_frame *f) {
   }
   if (f->vector == 1) { f->rflags |= 1 << 16; return; } /* a breakpoint of the guest's that some processors leave armed */
   if (f->vector == 13 && f->rip == (u64)rdmsr_at) { f->rip = (u64)rdmsr_failed; return; }
+  if (f->vector == 13 && f->rip == (u64)xsetbv_at) { f->rip = (u64)xsetbv_failed; return; }
   if (f->vector == 13 && f->rip == (u64)wrmsr_at) { f->rip = (u64)wrmsr_failed; return; }
   trap(f->vector, f->rip);
 }

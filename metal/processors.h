@@ -19,6 +19,8 @@ struct processor {
   u64 thread, rsp;        /* the thread that runs, and where the processor's own stack was left for it */
   u64 trap_kind, trap_address;
   volatile u32 window_result;
+  volatile u32 nmi;       /* under VT-x: one has come while the host ran */
+  bool vmx;               /* in VMX operation */
   bool in_trap;
   u64 gdt[5];
   struct tss tss;

@@ -2,6 +2,7 @@
 #pragma once
 #include "types.h"
 #include "processors.h"
+#include "vmx.h"
 
 /* Defined by the core below; with internal linkage the one that is called for each exit becomes part of the loop. */
 struct w2c_core;
@@ -49,13 +50,17 @@ __attribute__((naked, noreturn, used)) static void svm_loop(u64 run, u64 stack, 
 }
 
 /* STI's shadow covers the NOP; whatever waits is taken between NOP and CLI, by on_vector, which clears IF in the frame
- * it returns to, so that one comes at a time. */
+ * it returns to, so that one comes at a time. Under VT-x NMIs are taken as they come. */
 static __attribute__((used, noinline)) u32 w2c_metal_openInterruptWindow(struct w2c_metal *m, u32 external) {
   struct processor *p = this_processor();
   p->window_result = 0;
   if (external)
-    __asm__ volatile(".globl interrupt_window\nstgi; sti; nop\ninterrupt_window: cli; clgi" ::: "memory");
+    __asm__ volatile(".globl interrupt_window\ntest %b0,%b0; jnz 1f; stgi; 1: sti; nop\n"
+      "interrupt_window: cli; test %b0,%b0; jnz 2f; clgi; 2:" :: "q"(p->vmx) : "memory", "cc");
+  else if (p->vmx)
+    vmx_unblock_nmis();
   else
     __asm__ volatile("stgi; nop; clgi" ::: "memory");
+  if (p->nmi) { p->nmi = 0; p->window_result |= WINDOW_NMI; }
   return p->window_result;
 }

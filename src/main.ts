@@ -6,6 +6,8 @@ import { traps } from "./control/trap";
 import { GuestRun } from "./vcpu/svm/run";
 import { scheduler } from "./threads/scheduler";
 import { handleExit, handleWake } from "./vcpu/svm/exit";
+import { handleVmxExit, handleVmxWake } from "./vcpu/vmx/exit";
+import { VmxRun } from "./vcpu/vmx/run";
 
 /** Starts Sheer; returns an EFI_STATUS if the machine is to go on without it. */
 export function boot(info: usize): u64 {
@@ -25,6 +27,15 @@ export function exit(run: usize): bool {
 /** An NMI came to a processor that had nothing to do; true as above. */
 export function wake(run: usize): bool {
   return handleWake(changetype<GuestRun>(run));
+}
+
+/** Answers one VM exit under VT-x; true as above. */
+export function vmxExit(run: usize): bool {
+  return handleVmxExit(changetype<VmxRun>(run));
+}
+
+export function vmxWake(run: usize): bool {
+  return handleVmxWake(changetype<VmxRun>(run));
 }
 
 /** What a thread does from its start to its end, on its stack. */

@@ -100,6 +100,28 @@ export declare function openInterruptWindow(external: bool): u32;
  */
 export declare function runSvmGuest(run: usize): void;
 
+// Intel VT-x (Intel SDM 3, chapter 31). Addresses are physical; false: VMfail.
+/** Turns VMX operation on, with CR4.VMXE and what else it needs in control registers. */
+export declare function vmxon(region: u64): bool;
+export declare function vmclear(vmcs: u64): bool;
+/** Makes a VMCS this processor's current one, which the others are about. */
+export declare function vmptrld(vmcs: u64): bool;
+/** A field by its encoding; 0 if this processor does not have it. */
+export declare function vmread(field: u32): u64;
+export declare function vmwrite(field: u32, value: u64): bool;
+export declare function invept(type: u32, eptPointer: u64): void;
+export declare function invvpid(type: u32, vpid: u32): void;
+/** Sets CR2, which VM entries and exits leave as it is. */
+export declare function setCr2(value: u64): void;
+/** XSETBV of XCR0; false if the processor raised #GP. */
+export declare function trySetXcr0(value: u64): bool;
+/**
+ * Runs the guest of the current VMCS with the state in the VmxRun block, and calls the export `vmxExit(run)` after each VM
+ * exit, for ever; where that returns true, it waits for an NMI and calls `vmxWake(run)` instead. An NMI that comes while the
+ * host runs ends the next run before it begins. Does not return.
+ */
+export declare function runVmxGuest(run: usize): void;
+
 /** Copies the name of the core's function that holds code address `address` to `buffer` as ASCII; returns its length. */
 export declare function functionName(address: u64, buffer: usize, capacity: u32): u32;
 /** Copies the SHA-256 of core.wasm, 64 ASCII characters, to `buffer`. */

@@ -4,6 +4,12 @@ import { write, writeNumber } from "./console";
 export function exit(_run: usize): bool {
   return false; // never called
 }
+export function vmxExit(_run: usize): bool {
+  return false; // never called
+}
+export function vmxWake(_run: usize): bool {
+  return false; // never called
+}
 export function thread(_stack: u32): void {
   unreachable();
 }

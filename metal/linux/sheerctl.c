@@ -17,9 +17,16 @@ enum { WRITE = 1, SCHED_SETAFFINITY = 203, EXIT_GROUP = 231 }; /* Linux's system
 
 struct answer { u64 rax, text[4]; }; /* rbx rcx rdx rsi */
 
+/* VMMCALL, or under VT-x VMCALL: the other is an invalid instruction. */
 static struct answer call(u32 number, u64 argument) {
   struct answer a;
-  __asm__ volatile("vmmcall" : "=a"(a.rax), "=b"(a.text[0]), "=c"(a.text[1]), "=d"(a.text[2]), "=S"(a.text[3])
+  u32 vendor, ignored;
+  __asm__("cpuid" : "=a"(ignored), "=b"(vendor) : "a"(0) : "ecx", "edx");
+  if (vendor == 0x756e6547) /* "Genu" */
+    __asm__ volatile("vmcall" : "=a"(a.rax), "=b"(a.text[0]), "=c"(a.text[1]), "=d"(a.text[2]), "=S"(a.text[3])
+      : "a"((u64)number), "b"(argument), "c"(0ul), "d"(0ul), "S"(0ul) : "memory");
+  else
+    __asm__ volatile("vmmcall" : "=a"(a.rax), "=b"(a.text[0]), "=c"(a.text[1]), "=d"(a.text[2]), "=S"(a.text[3])
     : "a"((u64)number), "b"(argument), "c"(0ul), "d"(0ul), "S"(0ul) : "memory");
   return a;
 }

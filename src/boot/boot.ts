@@ -8,10 +8,8 @@ import { coreHash, cpuid } from "../metal";
 import { guestSpace } from "../memory/space";
 import { sealMemory } from "../memory/frames";
 import { guestCpuid, SIGNATURE_EBX, VERSION } from "../vcpu/cpuid";
-import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
 import { processors } from "../vcpu/processors";
-import { NestedEntries } from "../vcpu/svm/nested-entries";
-import { prepareSvm, startSvm, svmMachine } from "../vcpu/svm/start";
+import { virtualization } from "../vcpu/vendor";
 import { startLogWriter } from "../log/writer";
 import { scheduler } from "../threads/scheduler";
 import { reserveLogPort } from "../log/port";
@@ -34,16 +32,17 @@ export function bootSheer(info: BootInfo): u64 {
   if (isRunning()) {
     return refuse("Sheer is already running on this machine: nothing has changed.", Status.ALREADY_STARTED);
   }
-  const support = svmSupport();
-  if (support != SvmSupport.Ready) return refuse(reason(support), Status.UNSUPPORTED);
+  const vendor = virtualization();
+  const obstacle = vendor.obstacle();
+  if (obstacle.length) return refuse(obstacle, Status.UNSUPPORTED);
   if (tooManyProcessors()) return refuse(TOO_MANY_PROCESSORS, Status.UNSUPPORTED);
 
-  guestSpace.begin(new NestedEntries(), info.context.cr4 & CR4_LA57 ? 5 : 4); // the host's (AMD APM 2, 15.25.3)
+  guestSpace.begin(vendor.entryFormat(), vendor.nestedLevels(info.context.cr4 & CR4_LA57 ? 5 : 4));
   mapReportedMemory();
   useScreen();
   guestCpuid.setStealth(settings.stealth);
-  svmMachine.begin();
-  const vcpu = prepareSvm(0);
+  vendor.begin();
+  const vcpu = vendor.prepare(0);
   guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, new ApicPage());
   if (settings.logPort) reserveLogPort(settings.logPort);
   attachDevices();
@@ -55,13 +54,13 @@ export function bootSheer(info: BootInfo): u64 {
     .hex(info.blockBase + info.blockSize - 1)
     .end();
   traps.begin();
-  startProcessors(vcpu);
+  startProcessors(vendor, vcpu);
   sealMemory();
   log.info("the guest goes on").end();
   scheduler.begin(processors, settings.oneProcessor);
   if (settings.logPort) startLogWriter();
   watchDevices();
-  startSvm(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
+  vendor.start(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;
 }
 
@@ -87,17 +86,6 @@ function refuse(sentence: string, status: u64): u64 {
   log.error(sentence).end();
   firmware.print(sentence);
   return status;
-}
-
-function reason(support: SvmSupport): string {
-  switch (support) {
-    case SvmSupport.DisabledByFirmware:
-      return "Sheer needs AMD-V, which the firmware has disabled: turn SVM on in the firmware's setup. The machine goes on without Sheer.";
-    case SvmSupport.NoNestedPaging:
-      return "Sheer needs a processor with nested paging, which this one lacks. The machine goes on without Sheer.";
-    default:
-      return "Sheer needs a processor with AMD-V, which this one lacks. The machine goes on without Sheer.";
-  }
 }
 
 function isRunning(): bool {

@@ -1,11 +1,11 @@
 import { log } from "../log/log";
 import { takePages } from "../memory/frames";
 import { atomicCompareExchange32, physOf, processorEntry, processorStack } from "../metal";
-import { SvmSupport, svmSupport } from "../vcpu/svm/enable";
-import { interceptNmis, prepareSvm, startSvm } from "../vcpu/svm/start";
-import { SvmVcpu } from "../vcpu/svm/vcpu";
 import { MAXIMUM_PROCESSORS } from "../vcpu/limits";
 import { ProcessorStart, processors } from "../vcpu/processors";
+import { Vcpu } from "../vcpu/vcpu";
+import { virtualization } from "../vcpu/vendor";
+import { Virtualization } from "../vcpu/virtualization";
 import { firmware, Status } from "./firmware";
 import { MpServices, mpServices, numberOfProcessors } from "./mp-services";
 
@@ -61,7 +61,7 @@ export function tooManyProcessors(): bool {
  * does for the firmware, and goes back to that. So whatever way the firmware has of keeping and waking its processors goes
  * on to work. Called on the boot processor, before the guest runs there.
  */
-export function startProcessors(bootProcessor: SvmVcpu): void {
+export function startProcessors(vendor: Virtualization, bootProcessor: Vcpu): void {
   const services = mpServices();
   if (!services) return;
   const count = numberOfProcessors(services, answer);
@@ -74,7 +74,7 @@ export function startProcessors(bootProcessor: SvmVcpu): void {
     else if (flags & HEALTHY) startDisabled(services, number, index++);
     else log.warn("processor ").dec(number).text(" is faulty, the firmware says, and stays off").end();
   }
-  if (processors.count > 1) interceptNmis(bootProcessor);
+  if (processors.count > 1) vendor.interceptNmis(bootProcessor);
   log.info("").dec(processors.count).text(" of ").dec(count).text(" processors run the guest").end();
 }
 
@@ -112,9 +112,10 @@ function settle(start: ProcessorStart, arrival: Arrival): bool {
 /** On the processor itself. One that comes too late, or cannot run the guest, stops here for good. */
 export function startProcessor(index: u32): void {
   const start = handover.at(index);
-  if (svmSupport() != SvmSupport.Ready || !settle(start, Arrival.Arrived)) return;
-  const vcpu = prepareSvm(index);
-  interceptNmis(vcpu);
+  const vendor = virtualization();
+  if (vendor.obstacle().length || !settle(start, Arrival.Arrived)) return;
+  const vcpu = vendor.prepare(index);
+  vendor.interceptNmis(vcpu);
   log.info("processor ").dec(index).text(" with local APIC ").dec(vcpu.apic.id).text(" runs the guest").end();
-  startSvm(vcpu, start.context, Status.SUCCESS);
+  vendor.start(vcpu, start.context, Status.SUCCESS);
 }

@@ -1,5 +1,9 @@
+import { carryOutPort } from "../decode/emulate";
+import { Outcome } from "../decode/outcome";
+import { guestSpace } from "../memory/space";
 import { in16, in32, in8, out16, out32, out8 } from "../metal";
 import { PortDevice, PortHooks } from "./ports";
+import { Exception, Registers, Vcpu } from "./vcpu";
 
 /** The machine's I/O ports as the guest sees them. */
 export const portHooks = new PortHooks();
@@ -52,3 +56,22 @@ function writeDevice(device: PortDevice, port: u32, width: u32, value: u32): voi
 }
 
 export const guestPorts = new GuestPorts();
+
+/** IN to, or OUT from, AL, AX or EAX. */
+export function accessPort(registers: Registers, port: u32, width: u32, input: bool): void {
+  if (!input) {
+    const value = registers.rax as u32;
+    return guestPorts.write(port, width, width == 4 ? value : width == 2 ? value & 0xffff : value & 0xff);
+  }
+  const value = guestPorts.read(port, width) as u64;
+  if (width == 4) registers.rax = value;
+  else if (width == 2) registers.rax = (registers.rax & ~0xffff) | value;
+  else registers.rax = (registers.rax & ~0xff) | value;
+}
+
+/** INS or OUTS: the decoder finds segment, address size and repetition itself, not every processor reports them. */
+export function accessPortByString(vcpu: Vcpu): void {
+  const outcome = carryOutPort(vcpu, guestSpace.bus);
+  if (outcome == Outcome.Done) vcpu.finishInstruction();
+  else if (outcome == Outcome.Unknown) vcpu.raise(Exception.InvalidOpcode);
+}

@@ -6,7 +6,7 @@ import { ANYWHERE, Thread } from "../../src/threads/thread";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
 import { ExitCode } from "../../src/vcpu/svm/vmcb";
-export { boot, processor, thread, trap, wake } from "../../src/main";
+export { boot, processor, thread, trap, vmxExit, vmxWake, wake } from "../../src/main";
 
 const TRAP_LEAF: u32 = 0x5348_dead;
 const enum Fault {

@@ -1,16 +1,9 @@
 import { hypercall } from "../../control/hypercall";
-import { carryOutAt, skipStore } from "../../decode/emulate";
 import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
-import { carryOutPlainMove } from "../../decode/fast";
-import { Outcome } from "../../decode/outcome";
-import { log } from "../../log/log";
-import { guestMemory } from "../../memory/guest";
-import { MmioDevice } from "../../memory/hooks";
-import { guestSpace } from "../../memory/space";
 import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
+import { nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
-import { resetMachine } from "../reset";
 import { Exception, Rflags } from "../vcpu";
 import { svmFeatures } from "./features";
 import { portAccess } from "./io";
@@ -78,7 +71,7 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
     const code = knownCode(vcpu);
     if (!code) return false;
     vcpu.load();
-    if (!moveQuickly(vcpu, code, vmcb.exitInfo2)) return false;
+    if (!quickMoves.carryOut(vcpu, code, vmcb.exitInfo2)) return false;
     vcpu.store();
     vcpu.counters.countExit(ExitCode.NestedPageFault);
   } else {
@@ -86,18 +79,6 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
   }
   vmcb.interruptShadow = 0;
   return true;
-}
-
-function moveQuickly(vcpu: SvmVcpu, code: u64, address: u64): bool {
-  if ((address & ~0xfff) == vcpu.apic.page) return carryOutPlainMove(vcpu.registers, code, vcpu.apic, address);
-  const recent = vcpu.recentHook;
-  const device = recent.has(address, 4) ? recent.device : guestSpace.hooks.findRecent(recent, address, 4);
-  if (device === null) return false;
-  const lock = device.lock;
-  if (lock) lock.acquire();
-  const done = carryOutPlainMove<MmioDevice>(vcpu.registers, code, device, address);
-  if (lock) lock.release();
-  return done;
 }
 
 /** Where the guest goes on after its CPUID, or 0 if that is not known at once or is not all. */
@@ -127,7 +108,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
     case ExitCode.Ioio:
       return portAccess(vcpu);
     case ExitCode.NestedPageFault:
-      return nestedPageFault(vcpu);
+      return nestedFault(vcpu, vcpu.vmcb.exitInfo2, (vcpu.vmcb.exitInfo1 & NESTED_FAULT_PRESENT) != 0);
     case ExitCode.Intr:
       return externalInterrupt(vcpu);
     case ExitCode.Nmi:
@@ -220,34 +201,4 @@ function writeTaskPriority(vcpu: SvmVcpu): void {
   if (value) vcpu.passTaskPriority();
   vcpu.apic.writeTaskPriorityClass(value as u32);
   advance(vcpu);
-}
-
-function nestedPageFault(vcpu: SvmVcpu): void {
-  const address = vcpu.vmcb.exitInfo2;
-  if (!guestSpace.hooks.touches(address & ~0xfff, 0x1000)) {
-    if (vcpu.vmcb.exitInfo1 & NESTED_FAULT_PRESENT) vcpu.counters.blockWrites++;
-    else if (guestSpace.mapOnDemand(address)) return;
-  }
-  const outcome = carryOutAt(vcpu, guestSpace.bus, address);
-  const dropped = outcome == Outcome.Unknown && guestMemory.isBlock(address, 1) && skipStore(vcpu);
-  if (outcome == Outcome.Done || dropped) vcpu.finishInstruction();
-  else if (outcome == Outcome.Unknown) unknownInstruction(vcpu, address);
-}
-
-function unknownInstruction(vcpu: SvmVcpu, address: u64): void {
-  if (!vcpu.counters.unknownInstructions++) {
-    log
-      .warn("an instruction that Sheer does not know touched ")
-      .hex(address)
-      .text(" at ")
-      .hex(vcpu.registers.rip)
-      .end();
-  }
-  vcpu.raise(Exception.InvalidOpcode);
-}
-
-function tripleFault(vcpu: SvmVcpu): void {
-  log.info("the guest's processor shut down at ").hex(vcpu.registers.rip).text("; the machine is reset").end();
-  log.flush();
-  resetMachine();
 }

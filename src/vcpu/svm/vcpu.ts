@@ -229,14 +229,12 @@ export class SvmVcpu extends Vcpu {
     return (this.vmcb.efer & EFER_LMA) != 0;
   }
 
-  /** Moves RIP past an instruction that has been carried out. */
   advanceTo(rip: u64): void {
     const bits = this.codeBits();
     this.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
     this.finishInstruction();
   }
 
-  /** What the end of an instruction does: it clears RF, ends the shadow of STI or MOV SS, and traps if TF is set. */
   finishInstruction(): void {
     this.vmcb.interruptShadow = 0;
     this.registers.rflags &= ~(Rflags.Rf as u64);

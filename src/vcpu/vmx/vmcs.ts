@@ -147,6 +147,7 @@ export const enum Secondary {
   UnrestrictedGuest = 1 << 7,
   EnableInvpcid = 1 << 12,
   EnableXsaves = 1 << 20,
+  EnableUserWait = 1 << 26,
 }
 
 /** Primary VM-exit controls (table 25-13). */

@@ -67,6 +67,8 @@ export class TestVcpu extends Vcpu {
   reset(): void {
     note(Note.Reset, this.index);
   }
+  advanceTo(_rip: u64): void {}
+  finishInstruction(): void {}
   startAt(vector: u32): void {
     this.starts++;
     note(Note.Start, vector);

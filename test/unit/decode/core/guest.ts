@@ -94,6 +94,8 @@ class TestVcpu extends Vcpu {
   reset(): void {
     // no instruction does
   }
+  advanceTo(_rip: u64): void {}
+  finishInstruction(): void {}
   startAt(_vector: u32): void {
     // no instruction does
   }

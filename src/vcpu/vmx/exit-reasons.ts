@@ -1,0 +1,30 @@
+/** Basic exit reasons (Intel SDM 3, appendix C). */
+export const enum ExitReason {
+  ExceptionOrNmi = 0,
+  ExternalInterrupt = 1,
+  TripleFault = 2,
+  Init = 3,
+  InterruptWindow = 7,
+  NmiWindow = 8,
+  TaskSwitch = 9,
+  Cpuid = 10,
+  Getsec = 11,
+  Hlt = 12,
+  Invd = 13,
+  Vmcall = 18,
+  Vmclear = 19,
+  Vmxon = 27,
+  ControlRegister = 28,
+  IoInstruction = 30,
+  Rdmsr = 31,
+  Wrmsr = 32,
+  InvalidGuestState = 33,
+  EptViolation = 48,
+  EptMisconfiguration = 49,
+  Invept = 50,
+  Invvpid = 53,
+  Wbinvd = 54,
+  Xsetbv = 55,
+}
+/** In the exit reason: the entry failed. */
+export const ENTRY_FAILED: u32 = 1 << 31;

@@ -1,0 +1,196 @@
+import { hypercall } from "../../control/hypercall";
+import { log } from "../../log/log";
+import { openInterruptWindow, vmread, vmwrite, wbinvd } from "../../metal";
+import { guestCpuid } from "../cpuid";
+import { nestedFault, quickMoves, tripleFault } from "../exits";
+import { externalInterrupt } from "../interrupts";
+import { InterruptWindow } from "../../interrupt/window";
+import { Exception, Rflags } from "../vcpu";
+import { controlRegisterAccess, controlRegisters } from "./control-registers";
+import { ENTRY_FAILED, ExitReason } from "./exit-reasons";
+import { entryFailures } from "./failure";
+import { Interruption } from "./interruption";
+import { Field } from "./vmcs";
+import { portAccess } from "./io";
+import { vmxMsrs } from "./msrs";
+import { RunEnd, VmxRun } from "./run";
+import { VmxVcpu } from "./vcpu";
+
+/** In the qualification of an EPT violation: what the entries allow (Intel SDM 3, table 28-7). */
+const ENTRY_RIGHTS: u64 = 7 << 3;
+
+/** Answers one VM exit of the processor whose run block this is; true if it then waits for a start-up interrupt. */
+export function handleVmxExit(run: VmxRun): bool {
+  const vcpu = changetype<VmxVcpu>(run.vcpu);
+  vcpu.leaveGuest();
+  if (run.end != RunEnd.Exit) {
+    if (run.end == RunEnd.Failed) {
+      entryFailures.explainInstruction();
+      unreachable();
+    }
+    vcpu.tookNmi();
+    return !vcpu.finishExit();
+  }
+  const reason = vmread(Field.ExitReason) as u32;
+  const vectoring = vmread(Field.IdtVectoringInformation) as u32;
+  if (vectoring & Interruption.VALID) vcpu.deliverAgain(vectoring);
+  if (!answerQuickly(vcpu, reason)) {
+    vcpu.load();
+    dispatch(vcpu, reason);
+    vcpu.store();
+    vcpu.counters.countExit(counterOf(reason));
+  }
+  return !vcpu.finishExit();
+}
+
+/** An NMI came to a processor that waits for a start-up interrupt; true if it goes on waiting. */
+export function handleVmxWake(run: VmxRun): bool {
+  const vcpu = changetype<VmxVcpu>(run.vcpu);
+  vcpu.wake();
+  return !vcpu.finishExit();
+}
+
+/** The short ways for two frequent exits in 64-bit mode: CPUID, and a plain MOV to or from a hooked page. */
+function answerQuickly(vcpu: VmxVcpu, reason: u32): bool {
+  if (reason != ExitReason.Cpuid && reason != ExitReason.EptViolation) return false;
+  const registers = vcpu.registers;
+  registers.rflags = vmread(Field.GuestRflags);
+  if (registers.rflags & (Rflags.Tf | Rflags.Rf) || !vcpu.in64BitMode()) return false;
+  registers.rip = vmread(Field.GuestRip);
+  if (reason == ExitReason.Cpuid) {
+    guestCpuid.execute(registers, vcpu.cr4(), vcpu.apic);
+    registers.rip += vmread(Field.ExitInstructionLength);
+  } else {
+    const code = vcpu.places.find(registers.rip, vmread(Field.GuestCr3));
+    if (!code) return false;
+    registers.rsp = vmread(Field.GuestRsp);
+    if (!quickMoves.carryOut(vcpu, code, vmread(Field.GuestPhysicalAddress))) return false;
+    vmwrite(Field.GuestRsp, registers.rsp);
+  }
+  vcpu.finishInstruction();
+  vmwrite(Field.GuestRip, registers.rip);
+  vcpu.counters.countExit(counterOf(reason));
+  return true;
+}
+
+function dispatch(vcpu: VmxVcpu, reason: u32): void {
+  switch (reason) {
+    case ExitReason.Cpuid:
+      guestCpuid.execute(vcpu.registers, vcpu.cr4(), vcpu.apic);
+      return advance(vcpu);
+    case ExitReason.IoInstruction:
+      return portAccess(vcpu, vmread(Field.ExitQualification) as u32, next(vcpu));
+    case ExitReason.EptViolation:
+      return eptViolation(vcpu);
+    case ExitReason.ExternalInterrupt:
+      if (vcpu.isInterruptible()) externalInterrupt(vcpu);
+      else vcpu.awaitInterruptWindow();
+      return;
+    case ExitReason.ExceptionOrNmi: // only NMIs are intercepted; that the exit has taken it, IRET ends
+      vcpu.tookNmi();
+      if (openInterruptWindow(false) & InterruptWindow.Nmi) vcpu.tookNmi();
+      return;
+    case ExitReason.NmiWindow:
+      return vcpu.nmiWindowOpened();
+    case ExitReason.InterruptWindow:
+      return vcpu.interruptWindowOpened();
+    case ExitReason.Rdmsr:
+    case ExitReason.Wrmsr:
+      return msrAccess(vcpu, reason == ExitReason.Wrmsr);
+    case ExitReason.ControlRegister:
+      return orGeneralProtection(vcpu, controlRegisterAccess(vcpu, vmread(Field.ExitQualification)));
+    case ExitReason.Xsetbv: {
+      const registers = vcpu.registers;
+      const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
+      return orGeneralProtection(vcpu, controlRegisters.writeXcr0(registers.rcx as u32, value));
+    }
+    case ExitReason.Vmcall:
+      if (!hypercall(vcpu)) vcpu.raise(Exception.InvalidOpcode);
+      else advance(vcpu);
+      return;
+    case ExitReason.Invd: // its effect on Sheer's own dirty cache lines would be fatal: write them back instead
+    case ExitReason.Wbinvd:
+      wbinvd();
+      return advance(vcpu);
+    case ExitReason.TripleFault:
+      return tripleFault(vcpu);
+    case ExitReason.Hlt: // runs again once threads have had the time that the guest has no use for
+    case ExitReason.Init: // is not sent; should a device do so, it is dropped
+      return;
+    default:
+      return otherExit(vcpu, reason);
+  }
+}
+
+/** VMX's own instructions, which this guest's processor does not have; and what nobody knows. */
+function otherExit(vcpu: VmxVcpu, reason: u32): void {
+  if (reason & ENTRY_FAILED) {
+    entryFailures.explainState(reason);
+    unreachable();
+  }
+  if (reason == ExitReason.EptMisconfiguration) unreachable(); // the tables are Sheer's own
+  const isVmx = reason >= (ExitReason.Vmclear as u32) && reason <= (ExitReason.Vmxon as u32);
+  const isOther = reason == ExitReason.Invept || reason == ExitReason.Invvpid || reason == ExitReason.Getsec;
+  if (!isVmx && !isOther) unknownExit(vcpu, reason);
+  vcpu.raise(Exception.InvalidOpcode);
+}
+
+function unknownExit(vcpu: VmxVcpu, reason: u32): void {
+  log
+    .warn("an exit of unknown reason ")
+    .dec(reason)
+    .text(", qualification ")
+    .hex(vmread(Field.ExitQualification))
+    .text(", at ")
+    .hex(vcpu.registers.rip)
+    .end();
+}
+
+function eptViolation(vcpu: VmxVcpu): void {
+  nestedFault(vcpu, vmread(Field.GuestPhysicalAddress), (vmread(Field.ExitQualification) & ENTRY_RIGHTS) != 0);
+}
+
+function msrAccess(vcpu: VmxVcpu, write: bool): void {
+  const registers = vcpu.registers;
+  const index = registers.rcx as u32;
+  const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
+  orGeneralProtection(vcpu, write ? vmxMsrs.write(vcpu, index, value) : vmxMsrs.read(vcpu, index));
+}
+
+/** Goes past the instruction that caused the exit if it is done; else the guest has #GP. */
+function orGeneralProtection(vcpu: VmxVcpu, done: bool): void {
+  if (done) advance(vcpu);
+  else vcpu.raiseWithError(Exception.GeneralProtection, 0);
+}
+
+function next(vcpu: VmxVcpu): u64 {
+  return vcpu.registers.rip + vmread(Field.ExitInstructionLength);
+}
+function advance(vcpu: VmxVcpu): void {
+  vcpu.advanceTo(next(vcpu));
+}
+
+/** Where exits are counted: by AMD's codes, which reports have names for. */
+function counterOf(reason: u32): u32 {
+  switch (reason) {
+    case ExitReason.ExternalInterrupt:
+      return 0x60;
+    case ExitReason.Cpuid:
+      return 0x72;
+    case ExitReason.Invd:
+      return 0x76;
+    case ExitReason.IoInstruction:
+      return 0x7b;
+    case ExitReason.Rdmsr:
+    case ExitReason.Wrmsr:
+      return 0x7c;
+    case ExitReason.Vmcall:
+      return 0x81;
+    case ExitReason.Wbinvd:
+      return 0x89;
+    case ExitReason.EptViolation:
+      return 0x400;
+    default:
+      return 0xffff_ffff;
+  }
+}

@@ -1,0 +1,103 @@
+import { FirmwareContext } from "../../boot/info";
+import { rdmsr, runVmxGuest, vmwrite } from "../../metal";
+import { portHooks } from "../io";
+import { processors } from "../processors";
+import { Capability, controls, supported } from "./capabilities";
+import { controlRegisters } from "./control-registers";
+import { enableVmx } from "./enable";
+import { EntryControl, ExitControl, Field, ProcessorBased, Secondary } from "./vmcs";
+import { entryFailures } from "./failure";
+import { vmxMsrs } from "./msrs";
+import { IoBitmaps } from "./permissions";
+import { VmxRun } from "./run";
+import { eptPointer, VPID } from "./translations";
+import { VmxVcpu } from "./vcpu";
+
+const MSR_PAT: u32 = 0x277;
+const MSR_EFER: u32 = 0xc000_0080;
+const NO_LINK: u64 = ~0;
+
+/** What all processors share: which ports and MSRs cause exits. */
+class VmxMachine {
+  readonly io: IoBitmaps = new IoBitmaps();
+
+  begin(): void {
+    portHooks.begin(this.io);
+    controlRegisters.begin();
+    vmxMsrs.begin();
+    entryFailures.begin();
+  }
+}
+
+export const vmxMachine = new VmxMachine();
+
+/** Makes the processor that this runs on ready to run the guest. Before the heap is sealed, one processor at a time. */
+export function prepareVmx(index: u32): VmxVcpu {
+  const enabled = enableVmx();
+  const vcpu = new VmxVcpu(changetype<VmxRun>(heap.alloc(offsetof<VmxRun>())), index);
+  if (!enabled || !vcpu.makeCurrent()) unreachable(); // vmxSupport has looked at all that could stand in the way
+  setControls();
+  setExecutionState();
+  vcpu.apic.begin();
+  processors.add(vcpu);
+  return vcpu;
+}
+
+/** Interrupts and NMIs go to the guest as without Sheer, until a processor takes private vectors, or there are several. */
+function setControls(): void {
+  vmwrite(Field.PinBasedControls, controls(Capability.PinBased, 0));
+  const primary = ProcessorBased.UseIoBitmaps | ProcessorBased.UseMsrBitmaps | ProcessorBased.ActivateSecondaryControls;
+  vmwrite(Field.ProcessorBasedControls, controls(Capability.Primary, primary));
+  vmwrite(Field.SecondaryControls, controls(Capability.Secondary, secondaryControls()));
+  const saved = ExitControl.SaveDebugControls | ExitControl.HostAddressSpaceSize;
+  const exit = saved | ExitControl.SavePat | ExitControl.LoadPat | ExitControl.SaveEfer | ExitControl.LoadEfer;
+  vmwrite(Field.ExitControls, controls(Capability.Exit, exit));
+  vmwrite(
+    Field.EntryControls,
+    controls(Capability.Entry, EntryControl.LoadDebugControls | EntryControl.LoadPat | EntryControl.LoadEfer),
+  );
+}
+
+/** Beside what Sheer needs, instructions that CPUID tells the guest it has: they are #UD unless enabled here. */
+function secondaryControls(): u32 {
+  const wanted =
+    Secondary.EnableEpt |
+    Secondary.UnrestrictedGuest |
+    Secondary.EnableVpid |
+    Secondary.EnableRdtscp |
+    Secondary.EnableInvpcid |
+    Secondary.EnableXsaves |
+    Secondary.EnableUserWait;
+  return supported(Capability.Secondary, wanted);
+}
+
+function setExecutionState(): void {
+  vmwrite(Field.VirtualProcessorId, VPID);
+  vmwrite(Field.IoBitmapA, vmxMachine.io.addressA());
+  vmwrite(Field.IoBitmapB, vmxMachine.io.addressB());
+  vmwrite(Field.MsrBitmap, vmxMsrs.bitmaps.address());
+  vmwrite(Field.EptPointer, eptPointer());
+  if (supported(Capability.Secondary, Secondary.EnableXsaves)) vmwrite(Field.XssExitingBitmap, 0);
+  vmwrite(Field.ExceptionBitmap, 0);
+  vmwrite(Field.Cr3TargetCount, 0);
+  vmwrite(Field.ExitMsrStoreCount, 0);
+  vmwrite(Field.ExitMsrLoadCount, 0);
+  vmwrite(Field.EntryMsrLoadCount, 0);
+  vmwrite(Field.EntryInterruptionInformation, 0);
+  vmwrite(Field.Cr0GuestHostMask, controlRegisters.cr0Mask);
+  vmwrite(Field.Cr4GuestHostMask, controlRegisters.cr4Mask);
+  vmwrite(Field.VmcsLinkPointer, NO_LINK);
+  vmwrite(Field.GuestDebugctl, 0);
+  vmwrite(Field.GuestPendingDebugExceptions, 0);
+  vmwrite(Field.GuestInterruptibility, 0);
+  vmwrite(Field.GuestActivityState, 0);
+  vmwrite(Field.HostPat, rdmsr(MSR_PAT));
+  vmwrite(Field.HostEfer, rdmsr(MSR_EFER));
+}
+
+/** Lets the guest go on as the firmware, whose call of Sheer returns `status`. Does not return on a real machine. */
+export function startVmx(vcpu: VmxVcpu, context: FirmwareContext, status: u64): void {
+  vcpu.resumeFirmware(context, status);
+  vcpu.enter();
+  runVmxGuest(changetype<usize>(vcpu.run));
+}

@@ -1,0 +1,365 @@
+import { FirmwareContext } from "../../boot/info";
+import {
+  clearBreakpoints,
+  cpuid,
+  physOf,
+  physRead64,
+  rdmsr,
+  setCr2,
+  vmclear,
+  vmptrld,
+  vmread,
+  vmwrite,
+} from "../../metal";
+import { scheduler } from "../../threads/scheduler";
+import { takePages } from "../../memory/frames";
+import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
+import { revision } from "./capabilities";
+import { controlRegisters } from "./control-registers";
+import { descriptorRights, readSegment, ResetRights, writeSegment } from "./segments";
+import {
+  AccessRights,
+  EntryControl,
+  Field,
+  Interruptibility,
+  InterruptionType,
+  PinBased,
+  ProcessorBased,
+  SystemSegment,
+} from "./vmcs";
+import { Interruption } from "./interruption";
+import { forgetMappings } from "./translations";
+import { VmxRun } from "./run";
+
+const EFER_LMA: u64 = 1 << 10;
+const CR0_PE: u64 = 1 << 0;
+const RFLAGS_VM: u64 = 1 << 17;
+/** In the pending debug exceptions: a single step (Intel SDM 3, table 25-4). */
+const PENDING_BS: u64 = 1 << 14;
+const SHADOW: u64 = Interruptibility.BlockingBySti | Interruptibility.BlockingByMovSs;
+
+/** What INIT leaves in the registers (Intel SDM 3, table 10-1). */
+const CR0_AFTER_INIT: u64 = 1 << 4;
+const CR0_KEPT_BY_INIT: u64 = (1 << 30) | (1 << 29);
+const DR7_AFTER_INIT: u64 = 0x400;
+const RESET_SELECTOR: u32 = 0xf000;
+const RESET_BASE: u64 = 0xffff_0000;
+const RESET_RIP: u64 = 0xfff0;
+const MSR_PAT: u32 = 0x277;
+const MSR_SYSENTER_CS: u32 = 0x174;
+const MSR_SYSENTER_ESP: u32 = 0x175;
+const MSR_SYSENTER_EIP: u32 = 0x176;
+
+/** A guest processor under VT-x. Its general registers are in the run block, all else in its VMCS, which is the current one. */
+export class VmxVcpu extends Vcpu {
+  private readonly vmcs: u64;
+  private staleTranslations: bool = true;
+
+  constructor(
+    readonly run: VmxRun,
+    index: u32,
+  ) {
+    super(run.registers, index);
+    const region = takePages(1);
+    store<u32>(region, revision());
+    this.vmcs = physOf(region);
+    run.vcpu = changetype<usize>(this);
+  }
+
+  /** Makes its VMCS the current one of the processor that this runs on. */
+  makeCurrent(): bool {
+    return vmclear(this.vmcs) && vmptrld(this.vmcs);
+  }
+
+  scratch(): usize {
+    return changetype<usize>(this.run) + offsetof<VmxRun>("scratch0");
+  }
+  cr0(): u64 {
+    const mask = controlRegisters.cr0Mask;
+    return (vmread(Field.GuestCr0) & ~mask) | (vmread(Field.Cr0ReadShadow) & mask);
+  }
+  cr3(): u64 {
+    return vmread(Field.GuestCr3);
+  }
+  cr4(): u64 {
+    const mask = controlRegisters.cr4Mask;
+    return (vmread(Field.GuestCr4) & ~mask) | (vmread(Field.Cr4ReadShadow) & mask);
+  }
+  efer(): u64 {
+    return vmread(Field.GuestEfer);
+  }
+  cpl(): u32 {
+    return (this.rights(Segment.Ss) >> 5) & 3;
+  }
+  codeBits(): u32 {
+    if (this.in64BitMode()) return 64;
+    const protectedMode = (vmread(Field.GuestCr0) & CR0_PE) != 0 && !(this.registers.rflags & RFLAGS_VM);
+    return protectedMode && this.rights(Segment.Cs) & AccessRights.Default ? 32 : 16;
+  }
+  segmentBase(segment: Segment): u64 {
+    if (segment < Segment.Fs && this.in64BitMode()) return 0;
+    return readSegment(Field.GuestEsBase, segment);
+  }
+  segmentLimit(segment: Segment): u32 {
+    return readSegment(Field.GuestEsLimit, segment) as u32;
+  }
+  segmentSelector(segment: Segment): u32 {
+    return readSegment(Field.GuestEsSelector, segment) as u32;
+  }
+  segmentAttributes(segment: Segment): u32 {
+    const rights = this.rights(segment);
+    return (rights & 0xff) | ((rights >> 4) & 0xf00);
+  }
+  private rights(segment: u32): u32 {
+    return readSegment(Field.GuestEsAccessRights, segment) as u32;
+  }
+  /** Whether the guest runs in 64-bit mode. */
+  in64BitMode(): bool {
+    return (vmread(Field.GuestEfer) & EFER_LMA) != 0 && (this.rights(Segment.Cs) & AccessRights.Long) != 0;
+  }
+  /** VT-x notes none. */
+  notedBytes(_to: usize): u32 {
+    return 0;
+  }
+  /** VM entries and exits leave CR2 as it is. */
+  setCr2(value: u64): void {
+    setCr2(value);
+  }
+
+  raise(exception: Exception): void {
+    vmwrite(Field.EntryInterruptionInformation, Interruption.make(InterruptionType.HardwareException, exception));
+  }
+  raiseWithError(exception: Exception, error: u32): void {
+    const event = Interruption.make(InterruptionType.HardwareException, exception) | Interruption.ERROR_VALID;
+    vmwrite(Field.EntryExceptionErrorCode, error);
+    // No error codes in real mode (Intel SDM 3, 27.2.1.3).
+    vmwrite(
+      Field.EntryInterruptionInformation,
+      vmread(Field.GuestCr0) & CR0_PE ? event : event & ~Interruption.ERROR_VALID,
+    );
+  }
+  injectInterrupt(vector: u32): void {
+    vmwrite(Field.EntryInterruptionInformation, Interruption.make(InterruptionType.External, vector));
+  }
+  forgetTranslations(): void {
+    this.staleTranslations = true;
+  }
+  interceptInterrupts(): void {
+    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
+    if (this.index == 0) setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, true);
+  }
+  interceptNmis(): void {
+    setControl(Field.PinBasedControls, PinBased.NmiExiting | PinBased.VirtualNmis, true);
+  }
+  returnSoon(soon: bool): void {
+    setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting, soon);
+    if (!this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, soon);
+  }
+  restart(): void {
+    this.load();
+  }
+
+  /** After every exit: threads have their turns, and the guest goes on; false if the processor waits instead. */
+  finishExit(): bool {
+    if (scheduler.hasWork() || this.returnsSoon) this.giveTurns();
+    if (this.enter()) return true;
+    if (this.returnsSoon) this.kick(); // no interrupt of the guest's will end its wait
+    return false;
+  }
+
+  enter(): bool {
+    if (!this.enterGuest()) return false;
+    if (this.pendingNmi) this.offerNmi();
+    if (this.staleTranslations) {
+      this.staleTranslations = false;
+      forgetMappings();
+    }
+    return true;
+  }
+
+  /** Gives the guest a waiting NMI, or sees to it that an exit comes when it can take one. */
+  private offerNmi(): void {
+    const blocked = vmread(Field.GuestInterruptibility) & (SHADOW | Interruptibility.BlockingByNmi);
+    if (blocked || this.eventPends())
+      return setControl(Field.ProcessorBasedControls, ProcessorBased.NmiWindowExiting, true);
+    this.pendingNmi = false;
+    vmwrite(Field.EntryInterruptionInformation, Interruption.make(InterruptionType.Nmi, 2));
+  }
+  nmiWindowOpened(): void {
+    setControl(Field.ProcessorBasedControls, ProcessorBased.NmiWindowExiting, false);
+  }
+
+  /** Whether the guest could be given an external interrupt now. */
+  isInterruptible(): bool {
+    return (
+      (this.registers.rflags & Rflags.If) != 0 && !(vmread(Field.GuestInterruptibility) & SHADOW) && !this.eventPends()
+    );
+  }
+  /** An external interrupt waits that the guest cannot take: it is left to the local APIC until the guest can. */
+  awaitInterruptWindow(): void {
+    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, false);
+    setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, true);
+  }
+  interruptWindowOpened(): void {
+    setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, false);
+    if (this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
+  }
+  private eventPends(): bool {
+    return ((vmread(Field.EntryInterruptionInformation) as u32) & Interruption.VALID) != 0;
+  }
+
+  /**
+   * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts and
+   * exceptions are left out: RIP is still at their instruction, which runs again (Intel SDM 3, 28.2.4).
+   */
+  deliverAgain(vectoring: u32): void {
+    const type = Interruption.type(vectoring);
+    if (type >= InterruptionType.SoftwareInterrupt) return;
+    if (type == InterruptionType.Nmi) {
+      vmwrite(
+        Field.GuestInterruptibility,
+        vmread(Field.GuestInterruptibility) & ~(Interruptibility.BlockingByNmi as u64),
+      );
+    }
+    if (vectoring & Interruption.ERROR_VALID)
+      vmwrite(Field.EntryExceptionErrorCode, vmread(Field.IdtVectoringErrorCode));
+    vmwrite(Field.EntryInterruptionInformation, vectoring & 0x8000_0fff);
+  }
+
+  advanceTo(rip: u64): void {
+    const bits = this.codeBits();
+    this.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
+    this.finishInstruction();
+  }
+
+  finishInstruction(): void {
+    const interruptibility = vmread(Field.GuestInterruptibility);
+    if (interruptibility & SHADOW) vmwrite(Field.GuestInterruptibility, interruptibility & ~SHADOW);
+    this.registers.rflags &= ~(Rflags.Rf as u64);
+    if ((this.registers.rflags as u32) & Rflags.Tf) vmwrite(Field.GuestPendingDebugExceptions, PENDING_BS);
+  }
+
+  reset(): void {
+    const registers = this.registers;
+    for (let i: u32 = 0; i < 16; i++) registers.set(i, 0);
+    const signature = this.scratch();
+    cpuid(1, 0, signature);
+    registers.rdx = load<u32>(signature) as u64;
+    registers.rip = RESET_RIP;
+    registers.rflags = 2;
+    const kept = this.cr0() & CR0_KEPT_BY_INIT;
+    vmwrite(Field.GuestEfer, 0);
+    setControl(Field.EntryControls, EntryControl.Ia32eModeGuest, false);
+    controlRegisters.setCr0(CR0_AFTER_INIT | kept);
+    controlRegisters.setCr4(0);
+    setCr2(0);
+    vmwrite(Field.GuestCr3, 0);
+    vmwrite(Field.GuestDr7, DR7_AFTER_INIT);
+    clearBreakpoints();
+    for (let segment: u32 = 0; segment <= (Segment.Gs as u32); segment++)
+      writeSegment(segment, 0, ResetRights.Data, 0xffff, 0);
+    writeSegment(Segment.Cs, RESET_SELECTOR, ResetRights.Code, 0xffff, RESET_BASE);
+    writeSegment(SystemSegment.Ldtr, 0, ResetRights.Ldt, 0xffff, 0);
+    writeSegment(SystemSegment.Tr, 0, ResetRights.Tss, 0xffff, 0);
+    this.setTables(0, 0xffff, 0, 0xffff);
+    vmwrite(Field.EntryInterruptionInformation, 0);
+    vmwrite(Field.GuestInterruptibility, 0);
+    vmwrite(Field.GuestPendingDebugExceptions, 0);
+    this.nmiWindowOpened();
+    this.interruptWindowOpened();
+    this.forgetTranslations();
+    this.store();
+  }
+
+  startAt(vector: u32): void {
+    vmwrite(Field.GuestRip, 0);
+    this.registers.rip = 0;
+    writeSegment(Segment.Cs, vector << 8, ResetRights.Code, 0xffff, (vector as u64) << 12);
+  }
+
+  /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
+  resumeFirmware(context: FirmwareContext, status: u64): void {
+    const registers = this.registers;
+    registers.rax = status;
+    registers.rbx = context.rbx;
+    registers.rbp = context.rbp;
+    registers.rsi = context.rsi;
+    registers.rdi = context.rdi;
+    registers.r12 = context.r12;
+    registers.r13 = context.r13;
+    registers.r14 = context.r14;
+    registers.r15 = context.r15;
+    registers.rip = physRead64(context.rsp);
+    registers.rsp = context.rsp + 8;
+    registers.rflags = context.rflags;
+    controlRegisters.setCr0(context.cr0);
+    controlRegisters.setCr4(context.cr4);
+    vmwrite(Field.GuestCr3, context.cr3);
+    vmwrite(Field.GuestEfer, context.efer);
+    setControl(Field.EntryControls, EntryControl.Ia32eModeGuest, (context.efer & EFER_LMA) != 0);
+    vmwrite(Field.GuestDr7, DR7_AFTER_INIT);
+    vmwrite(Field.GuestPat, rdmsr(MSR_PAT));
+    vmwrite(Field.GuestSysenterCs, rdmsr(MSR_SYSENTER_CS));
+    vmwrite(Field.GuestSysenterEsp, rdmsr(MSR_SYSENTER_ESP));
+    vmwrite(Field.GuestSysenterEip, rdmsr(MSR_SYSENTER_EIP));
+    this.loadSegments(context);
+    this.store();
+  }
+
+  private loadSegments(context: FirmwareContext): void {
+    this.loadSegment(context, Segment.Es, context.es);
+    this.loadSegment(context, Segment.Cs, context.cs);
+    this.loadSegment(context, Segment.Ss, context.ss);
+    this.loadSegment(context, Segment.Ds, context.ds);
+    this.loadSegment(context, Segment.Fs, context.fs);
+    this.loadSegment(context, Segment.Gs, context.gs);
+    vmwrite(Field.GuestFsBase, context.fsBase);
+    vmwrite(Field.GuestGsBase, context.gsBase);
+    this.loadSegment(context, SystemSegment.Ldtr, context.ldtr);
+    // VMX operation wants a task register, which firmware mostly has none of: nothing uses it before the guest loads its own.
+    if (context.tr & ~3) this.loadSegment(context, SystemSegment.Tr, context.tr);
+    else writeSegment(SystemSegment.Tr, 0, ResetRights.Tss, 0xffff, 0);
+    this.setTables(context.gdtBase, context.gdtLimit, context.idtBase, context.idtLimit);
+  }
+
+  private setTables(gdtBase: u64, gdtLimit: u32, idtBase: u64, idtLimit: u32): void {
+    vmwrite(Field.GuestGdtrBase, gdtBase);
+    vmwrite(Field.GuestGdtrLimit, gdtLimit);
+    vmwrite(Field.GuestIdtrBase, idtBase);
+    vmwrite(Field.GuestIdtrLimit, idtLimit);
+  }
+
+  /** Fills a segment register's hidden part from the firmware's GDT, as loading the selector did (Intel SDM 3, 3.4.5). */
+  private loadSegment(context: FirmwareContext, index: u32, selector: u32): void {
+    if (!(selector & ~3)) return writeSegment(index, selector, AccessRights.Unusable, 0, 0);
+    const at = context.gdtBase + ((selector & ~7) as u64);
+    const descriptor = physRead64(at);
+    let base = ((descriptor >> 16) & 0xff_ffff) | ((descriptor >> 32) & 0xff00_0000);
+    if (index >= (SystemSegment.Ldtr as u32)) base |= physRead64(at + 8) << 32;
+    const rights = descriptorRights(descriptor);
+    let limit = ((descriptor & 0xffff) | ((descriptor >> 32) & 0xf_0000)) as u32;
+    if (rights & AccessRights.Granularity) limit = (limit << 12) | 0xfff;
+    writeSegment(index, selector, rights, limit, base);
+  }
+
+  /** What is in the VMCS goes to the registers: for most exits. */
+  load(): void {
+    const registers = this.registers;
+    registers.rsp = vmread(Field.GuestRsp);
+    registers.rip = vmread(Field.GuestRip);
+    registers.rflags = vmread(Field.GuestRflags);
+  }
+
+  /** And back, when the exit has been answered. */
+  store(): void {
+    const registers = this.registers;
+    vmwrite(Field.GuestRsp, registers.rsp);
+    vmwrite(Field.GuestRip, registers.rip);
+    vmwrite(Field.GuestRflags, registers.rflags);
+  }
+}
+
+function setControl(field: Field, bits: u32, on: bool): void {
+  const old = vmread(field) as u32;
+  vmwrite(field, on ? old | bits : old & ~bits);
+}
