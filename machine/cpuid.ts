@@ -5,6 +5,8 @@ export type CpuidResult = readonly [number, number, number, number];
 
 export interface CpuidOptions {
   readonly svm?: boolean;
+  /** Intel VT-x. */
+  readonly vmx?: boolean;
   readonly npt?: boolean;
   /** The processor stores the address of the next instruction on an intercept. */
   readonly nrips?: boolean;
@@ -23,6 +25,7 @@ export interface CpuidOptions {
 }
 
 const FEATURE_SVM = 1 << 2;
+const FEATURE_VMX = 1 << 5;
 const FEATURE_X2APIC = 1 << 21;
 const FEATURE_OSXSAVE = 1 << 27;
 /** CPUID 8000_000A EDX. */
@@ -47,6 +50,7 @@ export class Cpuid {
   constructor(options: CpuidOptions = {}) {
     this.options = {
       svm: true,
+      vmx: false,
       npt: true,
       nrips: false,
       decodeAssists: false,
@@ -105,7 +109,8 @@ export class Cpuid {
 
   /** SSE3, PCLMULQDQ, SSSE3, CMPXCHG16B, SSE4, MOVBE, POPCNT, AES, XSAVE, RDRAND, and what is optional. */
   #leaf1(): number {
-    const optional = (this.options.x2apic ? FEATURE_X2APIC : 0) | (this.osxsave ? FEATURE_OSXSAVE : 0);
+    const { x2apic, vmx } = this.options;
+    const optional = (x2apic ? FEATURE_X2APIC : 0) | (this.osxsave ? FEATURE_OSXSAVE : 0) | (vmx ? FEATURE_VMX : 0);
     return (0x46d8_220b | optional) >>> 0;
   }
 

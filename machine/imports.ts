@@ -3,6 +3,7 @@ import type { Width } from "./bits.ts";
 import { GeneralProtection } from "./msrs.ts";
 import type { Machine } from "./machine.ts";
 import { Halted } from "./svm/core.ts";
+import { vmxImports } from "./vmx/imports.ts";
 
 const MAXIMUM_ARGUMENTS = 7;
 /** What accesses cost in simulated time, in nanoseconds. */
@@ -129,26 +130,6 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
   };
 }
 
-/** This machine's processors have AMD-V: VT-x's instructions are #UD there. */
-function vmxImports(): Record<string, unknown> {
-  const names = [
-    "vmxon",
-    "vmclear",
-    "vmptrld",
-    "vmread",
-    "vmwrite",
-    "invept",
-    "invvpid",
-    "setCr2",
-    "trySetXcr0",
-    "runVmxGuest",
-  ];
-  const undefinedInstruction = (name: string) => (): never => {
-    throw new Error(`${name} on a processor without VT-x`);
-  };
-  return Object.fromEntries(names.map((name) => [name, undefinedInstruction(name)]));
-}
-
 /** What core.wasm imports, on this machine. */
 export function metalImports(
   machine: Machine,
@@ -166,7 +147,9 @@ export function metalImports(
       return machine.firmware.call(address(target), values);
     },
     runSvmGuest: (run: number) => machine.startGuest(run >>> 0),
-    ...vmxImports(),
+    ...vmxImports(machine.processors, (run) => {
+      machine.startVmxGuest(run);
+    }),
     functionName: () => 0,
     coreHash: (buffer: number) => {
       for (let i = 0; i < 64; i++) linear().setUint8((buffer >>> 0) + i, machine.coreHash.charCodeAt(i));

@@ -31,6 +31,8 @@ import { suspendable } from "./suspension/asyncify.ts";
 import { SUSPENDING_IMPORTS, type ThreadExports, Threads } from "./suspension/threads.ts";
 import { SvmProcessor } from "./svm/processor.ts";
 import { Uart } from "./uart.ts";
+import type { VmxOptions } from "./vmx/capabilities.ts";
+import { VmxProcessor } from "./vmx/processor.ts";
 
 const MIB = 1 << 20;
 const CORE = new URL("../dist/core.wasm", import.meta.url);
@@ -58,6 +60,8 @@ export interface MachineOptions extends FirmwareOptions {
   readonly onImport?: (name: string) => void;
   /** The firmware has disabled AMD-V. */
   readonly svmDisabled?: boolean;
+  /** What VT-x can do, on processors that have it, and what the firmware left of it. */
+  readonly vmx?: VmxOptions;
   /** Unknown MSRs read 0, as in QEMU, rather than raise #GP. */
   readonly lenientMsrs?: boolean;
   /** Network cards, on devices 2 and up. */
@@ -265,6 +269,13 @@ export class Machine {
     );
   }
 
+  /** The core enters the guest of the current VMCS, on the processor that runs. */
+  startVmxGuest(run: number): void {
+    const { current } = this.processors;
+    if (!current.vmx) throw new Error("VMLAUNCH on a processor without VT-x");
+    current.vmxGuest = new VmxProcessor(this.processors.coreOn(current, this.#exports!), run, current.vmx);
+  }
+
   /** Page 0 of linear memory is not mapped on a real machine: a write there is a fault. */
   checkNullPage(): void {
     const page = Buffer.from(this.core.memory.buffer, 0, NULL_PAGE);
@@ -278,11 +289,12 @@ export class Machine {
     this.apic.nmi = true;
   }
 
-  #addProcessors({ processors = 1, cpu = {}, svmDisabled = false, lenientMsrs = false }: MachineOptions): Processors {
+  #addProcessors(options: MachineOptions): Processors {
+    const { processors = 1, cpu = {}, svmDisabled = false, lenientMsrs = false, vmx = {} } = options;
     const all = typeof processors === "number" ? Array.from({ length: processors }, () => ({})) : processors;
     const tsc = (): bigint => this.tsc();
     const each = all.map((options) => ({ svmDisabled, ...options }));
-    return new Processors(each, { clock: this.clock, tsc, cpu, lenientMsrs });
+    return new Processors(each, { clock: this.clock, tsc, cpu, lenientMsrs, memory: this.memory, vmx });
   }
 
   /** The firmware has another processor run a procedure, which can only be the core's; true if it came back, as a guest. */
@@ -293,7 +305,7 @@ export class Machine {
     processor.index = Number(this.memory.read64(argument));
     fillStart(this.#linear(), start, this.firmware, processor.msrs, number);
     this.processors.coreOn(processor, this.#exports!).processor(processor.index);
-    return processor.runningGuest !== undefined;
+    return processor.runningGuest !== undefined || processor.vmxGuest !== undefined;
   }
 
   #addUart(port: number): Uart {

@@ -68,19 +68,19 @@ export interface MsrOptions {
   readonly svm?: boolean;
   /** As QEMU's processors do: registers that do not exist read 0 and swallow writes. */
   readonly lenient?: boolean;
-  /** Registers that belong to another part of the processor. */
-  readonly others?: OtherMsrs;
+  /** Registers that belong to other parts of the processor. */
+  readonly others?: readonly OtherMsrs[];
 }
 
 /** One processor's model-specific registers, with what OVMF leaves in them. */
 export class Msrs {
   readonly #registers = new Map<number, Register>();
   readonly #lenient: boolean;
-  readonly #others: OtherMsrs | undefined;
+  readonly #others: readonly OtherMsrs[];
 
   constructor(readTsc: () => bigint, options: MsrOptions = {}) {
     this.#lenient = options.lenient ?? false;
-    this.#others = options.others;
+    this.#others = options.others ?? [];
     this.#define(Msr.Tsc, 0n, ALL, { read: readTsc });
     for (const index of [Msr.SysenterCs, Msr.SysenterEsp, Msr.SysenterEip]) this.#define(index, 0n, ALL);
     this.#define(Msr.McgCap, 0n, 0n);
@@ -98,7 +98,8 @@ export class Msrs {
   }
 
   read(index: number): bigint {
-    if (this.#others?.has(index)) return this.#others.read(index);
+    const other = this.#others.find((part) => part.has(index));
+    if (other) return other.read(index);
     const register = this.#registers.get(index);
     if (register) return register.read ? register.read() : register.value;
     if (this.#lenient) return 0n;
@@ -106,7 +107,8 @@ export class Msrs {
   }
 
   write(index: number, value: bigint): void {
-    if (this.#others?.has(index)) return this.#others.write(index, value);
+    const other = this.#others.find((part) => part.has(index));
+    if (other) return other.write(index, value);
     const register = this.#registers.get(index);
     if (!register && this.#lenient) return;
     const valid = register && (value & ~register.writable) === 0n && (register.check?.(value) ?? true);

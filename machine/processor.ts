@@ -4,6 +4,10 @@ import type { Clock } from "./clock.ts";
 import { Cpuid, type CpuidOptions } from "./cpuid.ts";
 import { ADDRESS, Msrs } from "./msrs.ts";
 import type { Guest } from "./svm/guest.ts";
+import type { PhysicalMemory } from "./memory.ts";
+import { VmxCapabilities, type VmxOptions } from "./vmx/capabilities.ts";
+import { VmxOperation } from "./vmx/operation.ts";
+import type { VmxProcessor } from "./vmx/processor.ts";
 import { ApicMsrs } from "./x2apic.ts";
 
 /** What differs from the boot processor. */
@@ -26,6 +30,8 @@ export interface ProcessorParts {
   readonly bus: ApicBus;
   readonly cpu: CpuidOptions;
   readonly lenientMsrs: boolean;
+  readonly memory: PhysicalMemory;
+  readonly vmx: VmxOptions;
 }
 
 export class Processor {
@@ -46,10 +52,15 @@ export class Processor {
   /** Spin-loop hints since the core was entered here. */
   pauses = 0;
   runningGuest: Guest | undefined;
+  /** The guest under VT-x, once the core has started it here. */
+  vmxGuest: VmxProcessor | undefined;
+  /** On a processor with VT-x. */
+  readonly vmx: VmxOperation | undefined;
 
   constructor(number: number, options: ProcessorOptions, parts: ProcessorParts) {
-    const { clock, tsc, bus, cpu, lenientMsrs } = parts;
+    const { clock, tsc, bus, cpu, lenientMsrs, memory } = parts;
     const apicId = options.apicId ?? number;
+    const capabilities = cpu.vmx ? new VmxCapabilities(parts.vmx) : undefined;
     this.number = number;
     this.options = options;
     this.apic = new LocalApic(clock, apicId, bus);
@@ -58,12 +69,16 @@ export class Processor {
       svm: cpu.svm ?? true,
       svmDisabled: options.svmDisabled ?? false,
       lenient: lenientMsrs,
-      others: new ApicMsrs(this.apic, {
-        x2apic: this.cpuid.options.x2apic,
-        bootProcessor: number === 0,
-        reservedAddress: ~ADDRESS,
-      }),
+      others: [
+        new ApicMsrs(this.apic, {
+          x2apic: this.cpuid.options.x2apic,
+          bootProcessor: number === 0,
+          reservedAddress: ~ADDRESS,
+        }),
+        ...(capabilities ? [capabilities] : []),
+      ],
     });
+    if (capabilities) this.vmx = new VmxOperation(memory, capabilities);
   }
 
   /** The guest, once the core has started it here. */

@@ -39,6 +39,8 @@ export class Processors implements MmioDevice {
       processor: (index) => this.run(processor, () => core.processor(index)),
       exit: (run) => this.run(processor, () => core.exit(run)),
       wake: (run) => this.run(processor, () => core.wake(run)),
+      vmxExit: (run) => this.run(processor, () => core.vmxExit(run)),
+      vmxWake: (run) => this.run(processor, () => core.vmxWake(run)),
       trap: (kind, address) => this.run(processor, () => core.trap(kind, address)),
     };
   }

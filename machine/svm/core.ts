@@ -5,6 +5,8 @@ export interface CoreExports {
   processor(index: number): void;
   exit(run: number): number;
   wake(run: number): number;
+  vmxExit(run: number): number;
+  vmxWake(run: number): number;
   trap(kind: number, address: bigint): number;
 }
 

@@ -108,6 +108,16 @@ export class VmxOperation {
     return "succeed";
   }
 
+  /** Why an entry did not come about, for whoever reads a test's report. */
+  explain(outcome: EntryOutcome): string {
+    const vmcs = this.current;
+    if (!vmcs) return "there is no current VMCS";
+    const field = guestFault(vmcs, this.#capabilities);
+    if (outcome === "refused") return `field ${field?.toString(16) ?? "?"} of the guest's state breaks a rule`;
+    const rule = entryFault(vmcs, this.#capabilities) ?? hostFault(vmcs, this.#capabilities);
+    return `error ${outcome}; broken: ${rule ?? "no rule of the VMCS"}`;
+  }
+
   /** VMfailValid if there is a current VMCS to note the number in. */
   #fail(error: number): Outcome {
     const vmcs = this.current;

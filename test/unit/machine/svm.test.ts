@@ -52,6 +52,12 @@ class Bench implements CoreExports {
   wake(): number {
     return 0;
   }
+  vmxExit(): number {
+    throw new Error("this processor has AMD-V");
+  }
+  vmxWake(): number {
+    throw new Error("this processor has AMD-V");
+  }
   exit(): number {
     const code = Number(this.get(Control.ExitCode));
     this.exits.push([code, this.get(Control.ExitInfo1), this.get(Control.ExitInfo2)]);
