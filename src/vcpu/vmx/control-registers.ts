@@ -1,5 +1,4 @@
 import { cpuid, rdmsr, trySetXcr0, vmwrite } from "../../metal";
-import { Vcpu } from "../vcpu";
 import { Capability } from "./capabilities";
 import { Field } from "./vmcs";
 
@@ -44,19 +43,18 @@ class ControlRegisters {
     vmwrite(Field.GuestCr4, value | this.cr4Fixed);
   }
 
-  /** The guest's MOV to CR0 that changes a fixed bit, CLTS or LMSW; false if it gets #GP. */
-  writeCr0(vcpu: Vcpu, value: u64): bool {
-    if (value >> 32) return false;
-    const old = vcpu.cr0();
-    if ((old ^ value) & (CR0_PE | CR0_PG)) return false; // together with a fixed bit: no system does
-    this.setCr0(value);
-    return true;
+  /**
+   * A MOV of the guest's to CR0 changes a watched bit, which then reads as the guest wants it. The instruction is run again:
+   * now the processor itself carries it out, with all else that it says, or raises #GP.
+   */
+  showCr0(value: u64): void {
+    vmwrite(Field.Cr0ReadShadow, value);
   }
 
-  /** The guest's MOV to CR4 that changes a bit of the mask; false if it gets #GP. */
-  writeCr4(value: u64): bool {
+  /** The same for CR4; false if the guest gets #GP, since it sets what it does not have. */
+  showCr4(value: u64): bool {
     if (value & (CR4_VMXE | CR4_SMXE)) return false;
-    this.setCr4(value);
+    vmwrite(Field.Cr4ReadShadow, value);
     return true;
   }
 
@@ -68,29 +66,3 @@ class ControlRegisters {
 }
 
 export const controlRegisters = new ControlRegisters();
-
-/** Carries out a control-register exit; `qualification` says which (Intel SDM 3, table 28-3). False if the guest gets #GP. */
-export function controlRegisterAccess(vcpu: Vcpu, qualification: u64): bool {
-  const register = (qualification as u32) & 15;
-  const type = ((qualification as u32) >> 4) & 3;
-  const value = vcpu.registers.get(((qualification as u32) >> 8) & 15);
-  if (type == Access.Clts) return controlRegisters.writeCr0(vcpu, vcpu.cr0() & ~CR0_TS);
-  if (type == Access.Lmsw) {
-    const source = (qualification >> 16) & 0xffff;
-    return controlRegisters.writeCr0(vcpu, (vcpu.cr0() & ~0xe) | (source & 0xf));
-  }
-  if (type != Access.MoveTo) return false;
-  if (register == 0) return controlRegisters.writeCr0(vcpu, value);
-  if (register == 4) return controlRegisters.writeCr4(value);
-  if (register != 8 || value > 15) return false;
-  vcpu.apic.writeTaskPriorityClass(value as u32);
-  return true;
-}
-
-const CR0_TS: u64 = 1 << 3;
-const enum Access {
-  MoveTo = 0,
-  MoveFrom = 1,
-  Clts = 2,
-  Lmsw = 3,
-}

@@ -6,7 +6,7 @@ import { nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt } from "../interrupts";
 import { InterruptWindow } from "../../interrupt/window";
 import { Exception, Rflags } from "../vcpu";
-import { controlRegisterAccess, controlRegisters } from "./control-registers";
+import { controlRegisters } from "./control-registers";
 import { ENTRY_FAILED, ExitReason } from "./exit-reasons";
 import { entryFailures } from "./failure";
 import { Interruption } from "./interruption";
@@ -18,6 +18,8 @@ import { VmxVcpu } from "./vcpu";
 
 /** In the qualification of an EPT violation: what the entries allow (Intel SDM 3, table 28-7). */
 const ENTRY_RIGHTS: u64 = 7 << 3;
+/** And that an IRET had unblocked NMIs. */
+const NMI_UNBLOCKED: u64 = 1 << 12;
 
 /** Answers one VM exit of the processor whose run block this is; true if it then waits for a start-up interrupt. */
 export function handleVmxExit(run: VmxRun): bool {
@@ -98,7 +100,7 @@ function dispatch(vcpu: VmxVcpu, reason: u32): void {
     case ExitReason.Wrmsr:
       return msrAccess(vcpu, reason == ExitReason.Wrmsr);
     case ExitReason.ControlRegister:
-      return orGeneralProtection(vcpu, controlRegisterAccess(vcpu, vmread(Field.ExitQualification)));
+      return controlRegisterWrite(vcpu, vmread(Field.ExitQualification) as u32);
     case ExitReason.Xsetbv: {
       const registers = vcpu.registers;
       const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
@@ -147,7 +149,10 @@ function unknownExit(vcpu: VmxVcpu, reason: u32): void {
 }
 
 function eptViolation(vcpu: VmxVcpu): void {
-  nestedFault(vcpu, vmread(Field.GuestPhysicalAddress), (vmread(Field.ExitQualification) & ENTRY_RIGHTS) != 0);
+  const qualification = vmread(Field.ExitQualification);
+  const delivering = (vmread(Field.IdtVectoringInformation) as u32) & Interruption.VALID;
+  if (qualification & NMI_UNBLOCKED && !delivering) vcpu.blockNmis();
+  nestedFault(vcpu, vmread(Field.GuestPhysicalAddress), (qualification & ENTRY_RIGHTS) != 0);
 }
 
 function msrAccess(vcpu: VmxVcpu, write: bool): void {
@@ -155,6 +160,21 @@ function msrAccess(vcpu: VmxVcpu, write: bool): void {
   const index = registers.rcx as u32;
   const value = (registers.rax & 0xffff_ffff) | (registers.rdx << 32);
   orGeneralProtection(vcpu, write ? vmxMsrs.write(vcpu, index, value) : vmxMsrs.read(vcpu, index));
+}
+
+/** A MOV to CR0 or CR4 that changes a watched bit, or to CR8 (Intel SDM 3, table 28-3): no other access exits. */
+function controlRegisterWrite(vcpu: VmxVcpu, qualification: u32): void {
+  const value = vcpu.registers.get((qualification >> 8) & 15);
+  switch (qualification & 15) {
+    case 0:
+      return controlRegisters.showCr0(value);
+    case 4:
+      if (!controlRegisters.showCr4(value)) vcpu.raiseWithError(Exception.GeneralProtection, 0);
+      return;
+    default:
+      if (value <= 15) vcpu.apic.writeTaskPriorityClass(value as u32);
+      return orGeneralProtection(vcpu, value <= 15);
+  }
 }
 
 /** Goes past the instruction that caused the exit if it is done; else the guest has #GP. */

@@ -5,7 +5,7 @@ import { processors } from "../processors";
 import { Capability, controls, supported } from "./capabilities";
 import { controlRegisters } from "./control-registers";
 import { enableVmx } from "./enable";
-import { EntryControl, ExitControl, Field, ProcessorBased, Secondary } from "./vmcs";
+import { EntryControl, ExitControl, Field, PinBased, ProcessorBased, Secondary } from "./vmcs";
 import { entryFailures } from "./failure";
 import { vmxMsrs } from "./msrs";
 import { IoBitmaps } from "./permissions";
@@ -43,9 +43,9 @@ export function prepareVmx(index: u32): VmxVcpu {
   return vcpu;
 }
 
-/** Interrupts and NMIs go to the guest as without Sheer, until a processor takes private vectors, or there are several. */
+/** Interrupts go to the guest as without Sheer until a processor takes private vectors. */
 function setControls(): void {
-  vmwrite(Field.PinBasedControls, controls(Capability.PinBased, 0));
+  vmwrite(Field.PinBasedControls, controls(Capability.PinBased, PinBased.NmiExiting | PinBased.VirtualNmis));
   const primary = ProcessorBased.UseIoBitmaps | ProcessorBased.UseMsrBitmaps | ProcessorBased.ActivateSecondaryControls;
   vmwrite(Field.ProcessorBasedControls, controls(Capability.Primary, primary));
   vmwrite(Field.SecondaryControls, controls(Capability.Secondary, secondaryControls()));

@@ -19,6 +19,7 @@ import { controlRegisters } from "./control-registers";
 import { descriptorRights, readSegment, ResetRights, writeSegment } from "./segments";
 import {
   AccessRights,
+  ActivityState,
   EntryControl,
   Field,
   Interruptibility,
@@ -148,9 +149,6 @@ export class VmxVcpu extends Vcpu {
     setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
     if (this.index == 0) setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, true);
   }
-  interceptNmis(): void {
-    setControl(Field.PinBasedControls, PinBased.NmiExiting | PinBased.VirtualNmis, true);
-  }
   returnSoon(soon: bool): void {
     setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting, soon);
     if (!this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, soon);
@@ -187,6 +185,11 @@ export class VmxVcpu extends Vcpu {
   }
   nmiWindowOpened(): void {
     setControl(Field.ProcessorBasedControls, ProcessorBased.NmiWindowExiting, false);
+  }
+
+  /** The exit interrupted an IRET that had already ended the blocking of NMIs, and will be run again (Intel SDM 3, 28.2.3). */
+  blockNmis(): void {
+    vmwrite(Field.GuestInterruptibility, vmread(Field.GuestInterruptibility) | (Interruptibility.BlockingByNmi as u64));
   }
 
   /** Whether the guest could be given an external interrupt now. */
@@ -264,6 +267,7 @@ export class VmxVcpu extends Vcpu {
     this.setTables(0, 0xffff, 0, 0xffff);
     vmwrite(Field.EntryInterruptionInformation, 0);
     vmwrite(Field.GuestInterruptibility, 0);
+    vmwrite(Field.GuestActivityState, ActivityState.Active); // it may have been halted
     vmwrite(Field.GuestPendingDebugExceptions, 0);
     this.nmiWindowOpened();
     this.interruptWindowOpened();
