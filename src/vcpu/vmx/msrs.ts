@@ -1,6 +1,8 @@
 import { ApicMode } from "../../interrupt/apic";
 import { apicBase } from "../../interrupt/apic-base";
 import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic-registers";
+import { guestSpace } from "../../memory/space";
+import { memoryTypes } from "../../memory/types";
 import { tryRdmsr, tryWrmsr } from "../../metal";
 import { Capability } from "./capabilities";
 import { MsrBitmaps } from "./permissions";
@@ -16,6 +18,7 @@ class VmxMsrs {
 
   begin(): void {
     apicBase.begin(this.bitmaps);
+    memoryTypes.interceptBy(this.bitmaps);
     this.bitmaps.interceptWrite(MSR_X2APIC_INTERRUPT_COMMAND);
     this.interceptBoth(MSR_X2APIC_TASK_PRIORITY);
     this.interceptBoth(MSR_FEATURE_CONTROL);
@@ -66,7 +69,9 @@ class VmxMsrs {
         vcpu.apic.writeTaskPriority(value as u32);
         return true;
       default:
-        return tryWrmsr(index, value);
+        if (!tryWrmsr(index, value)) return false;
+        if (memoryTypes.has(index)) guestSpace.setMemoryType(index, value);
+        return true;
     }
   }
 }

@@ -67,8 +67,12 @@ export class TestVcpu extends Vcpu {
   reset(): void {
     note(Note.Reset, this.index);
   }
-  advanceTo(_rip: u64): void {}
-  finishInstruction(): void {}
+  advanceTo(_rip: u64): void {
+    // no instruction is carried out here
+  }
+  finishInstruction(): void {
+    // nor ended
+  }
   startAt(vector: u32): void {
     this.starts++;
     note(Note.Start, vector);

@@ -94,8 +94,12 @@ class TestVcpu extends Vcpu {
   reset(): void {
     // no instruction does
   }
-  advanceTo(_rip: u64): void {}
-  finishInstruction(): void {}
+  advanceTo(_rip: u64): void {
+    // no instruction is carried out here
+  }
+  finishInstruction(): void {
+    // nor ended
+  }
   startAt(_vector: u32): void {
     // no instruction does
   }
