@@ -12,11 +12,36 @@ test("a card without MSI is shown as a virtio-net without MSI-X, behind Intel's 
   expect(machine.log.text).not.toContain("was refused");
 });
 
-test("without a network card, and with one processor, everything passes through", async () => {
-  const machine = await boot(sheer(), await debian(), { nic: "none", cpus: 1 });
+/**
+ * Creates a variable of the firmware's, reads it and deletes it; before it looks, the file system asks the firmware anew.
+ * Linux guards variables that it does not know against deletion, but knows this one: a number of 16 bits, here 0x42.
+ */
+const variableSteps = `
+folder=/sys/firmware/efi/efivars
+variable=$folder/BootNext-8be4df61-93ca-11d2-aa0d-00e098032b8c
+look() {
+  umount $folder 2>/dev/null
+  mount -t efivarfs efivarfs $folder
+  if [ -e $variable ]; then say "variable $1: $(tail -c 2 $variable | tr -d '\\000')"; else say "variable $1: none"; fi
+}
+modprobe efivarfs
+look before
+printf '\\007\\000\\000\\000\\102\\000' >$variable
+look created
+rm -f $variable
+look deleted
+`;
+
+test("without a network card, and with one processor, everything passes through; the firmware keeps the guest's variables", async () => {
+  const machine = await boot(sheer(), await debian(variableSteps), { nic: "none", cpus: 1 });
   expect(await machine.waitForEnd(180)).toBe(0);
   expect(machine.log.text).toContain("the guest goes on");
   const report = readGuestReport(machine.console.text);
   expect(report).toMatchObject({ cards: [], done: true });
   expect(report.processors.map(isContained)).toEqual([true]);
+  expect(machine.console.text.match(/@@ variable .*/g)?.map((line) => line.trim())).toEqual([
+    "@@ variable before: none",
+    "@@ variable created: B",
+    "@@ variable deleted: none",
+  ]);
 });
