@@ -9,8 +9,6 @@ export abstract class EntryFormat {
   abstract table(address: u64, level: u32): u64;
   /** Maps the page at `address`, to be read and written, from a table of `level`. */
   abstract page(address: u64, level: u32): u64;
-  /** Refuses accesses. */
-  abstract absent(): u64;
 }
 
 /** Numbers by which IOMMUs keep the translations of devices with different tables apart; 0 may be reserved. */
@@ -63,7 +61,7 @@ export class DmaTables {
     const outside = base + size <= info.blockBase || base >= blockEnd;
     const inside = base >= info.blockBase && base + size <= blockEnd;
     const reached = outside || (this.ownPages && devicePages.touch(base, size));
-    if (inside && !reached) return this.format.absent();
+    if (inside && !reached) return 0;
     const page = outside ? level <= LARGEST_PAGE_LEVEL : level == 1;
     return page ? this.format.page(base, level) : this.format.table(this.build(level - 1, base), level - 1);
   }

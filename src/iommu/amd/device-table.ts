@@ -14,10 +14,6 @@ export class AmdFormat extends EntryFormat {
   page(address: u64, _level: u32): u64 {
     return address | PRESENT | READ_WRITE;
   }
-  /** All bits but the first are ignored then. QEMU takes an entry for absent, and logs that, only if it has a next level. */
-  absent(): u64 {
-    return 1 << NEXT_LEVEL_SHIFT;
-  }
 }
 
 // A device table entry has four qwords (2.2.2.1). Interrupts are not remapped, IV is 0.

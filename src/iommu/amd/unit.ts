@@ -26,8 +26,6 @@ export class AmdUnit extends IommuUnit {
   deviceTable: u64 = 0;
   private readonly commands: u64 = physOf(takePages(1));
   private readonly events: u64 = physOf(takePages(1));
-  /** Offset of the oldest event that was not taken. */
-  private head: u32 = 0;
   /** Where the unit says that it is done. */
   private readonly completion: u64 = physOf(takePages(1));
 
@@ -63,20 +61,18 @@ export class AmdUnit extends IommuUnit {
     return false;
   }
 
-  /** An event is there when it is not zero, which no event's code is: QEMU does not move the tail register. */
   takeFault(fault: DmaFault): bool {
-    const event = this.events + (this.head as u64);
-    const first = physRead64(event);
-    if (first == 0) {
+    const head = physRead32(this.registers + Register.EventLogHead);
+    if (head == physRead32(this.registers + Register.EventLogTail)) {
       if (physRead32(this.registers + Register.Status) & EVENT_OVERFLOW) this.restartEvents();
       return false;
     }
+    const event = this.events + (head as u64);
+    const first = physRead64(event);
     fault.device = (first as u32) & 0xffff;
     fault.address = physRead64(event + 8) & ~0xfff;
     fault.reason = (first >> 60) as u32;
-    physWrite64(event, 0);
-    this.head = (this.head + EVENT_SIZE) % EVENT_LOG_SIZE;
-    physWrite32(this.registers + Register.EventLogHead, this.head);
+    physWrite32(this.registers + Register.EventLogHead, (head + EVENT_SIZE) % EVENT_LOG_SIZE);
     return true;
   }
 
@@ -124,7 +120,6 @@ export class AmdUnit extends IommuUnit {
     physWrite64(this.registers + Register.EventLogBase, this.events | PAGE_OF_ENTRIES);
     physWrite64(this.registers + Register.EventLogHead, 0);
     physWrite64(this.registers + Register.EventLogTail, 0);
-    this.head = 0;
   }
 }
 

@@ -10,9 +10,6 @@ export class IntelFormat extends EntryFormat {
   page(address: u64, level: u32): u64 {
     return address | READ_WRITE | (level > 1 ? LARGE_PAGE : 0);
   }
-  absent(): u64 {
-    return 0;
-  }
 }
 const READ_WRITE: u64 = 3;
 const LARGE_PAGE: u64 = 1 << 7;
