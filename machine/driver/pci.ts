@@ -44,13 +44,19 @@ export class GuestPciFunction {
 
   /** Offset of a capability; undefined if the function has none of this kind. */
   capability(id: number): number | undefined {
-    if (!(this.read(Config.Status, 2) & STATUS_CAPABILITIES)) return undefined;
+    return this.capabilities(id)[0];
+  }
+
+  /** Offsets of all capabilities of a kind, in the order of the list. */
+  capabilities(id: number): number[] {
+    const found: number[] = [];
+    if (!(this.read(Config.Status, 2) & STATUS_CAPABILITIES)) return found;
     let at = this.read(Config.Capabilities, 1);
     for (let steps = 0; at !== 0 && steps < 48; steps++) {
-      if (this.read(at, 1) === id) return at;
+      if (this.read(at, 1) === id) found.push(at);
       at = this.read(at + 1, 1);
     }
-    return undefined;
+    return found;
   }
 
   /** Base address of a BAR without its type bits. */

@@ -1,43 +1,18 @@
-// The driver's side of a legacy virtio network card: Virtio PCI Card Specification 0.9.5, chapter 2 and appendix C.
+// The driver's side of a virtio network card: Virtio PCI Card Specification 0.9.5, chapter 2 and appendix C; Virtual I/O
+// Device 1.2, chapters 2, 4.1 and 5.1.
 // It acts as the guest: every register access is an instruction of the guest.
 import { APIC_BASE } from "../apic.ts";
 import type { Width } from "../bits.ts";
 import { CapabilityId } from "../pci/capabilities.ts";
 import { Command, Config } from "../pci/function.ts";
 import type { Guest } from "../svm/guest.ts";
+import { CONTROL, DeviceStatus, HEADER, LONG_HEADER, NetFeature, NO_VECTOR, RECEIVE, TRANSMIT } from "./layout.ts";
 import { type ConfigWay, type GuestPciFunction, scanBus } from "./pci.ts";
+import { LegacyTransport, ModernTransport, type Transport } from "./transport.ts";
 import { type Piece, Virtqueue } from "./virtqueue.ts";
 
-/** The header in the I/O BAR (2.2.2). */
-export const Virtio = {
-  DeviceFeatures: 0,
-  GuestFeatures: 4,
-  QueueAddress: 8,
-  QueueSize: 12,
-  QueueSelect: 14,
-  QueueNotify: 16,
-  Status: 18,
-  Isr: 19,
-  ConfigVector: 20,
-  QueueVector: 22,
-} as const;
-export const DeviceStatus = { Acknowledge: 1, Driver: 2, DriverOk: 4, Failed: 0x80 } as const;
-export const NetFeature = {
-  Checksum: 1 << 0,
-  GuestChecksum: 1 << 1,
-  Mac: 1 << 5,
-  HostTso4: 1 << 11,
-  HostTso6: 1 << 12,
-  Status: 1 << 16,
-  AnyLayout: 1 << 27,
-  Indirect: 1 << 28,
-  EventIndex: 1 << 29,
-} as const;
-export const RECEIVE = 0;
-export const TRANSMIT = 1;
-export const NO_VECTOR = 0xffff;
-/** struct virtio_net_hdr without merged buffers. */
-export const HEADER = 10;
+export { DeviceStatus, NetFeature, NO_VECTOR, RECEIVE, TRANSMIT, Virtio } from "./layout.ts";
+
 const BUFFER = 2048;
 const EOI = APIC_BASE + 0xb0;
 const MSIX_ENABLE = 0x8000;
@@ -57,6 +32,8 @@ export interface DriverOptions {
   readonly features?: number;
   readonly vectors?: Vectors;
   readonly way?: ConfigWay;
+  /** The interface to use; "memory" is the newer one without anything in I/O space. */
+  readonly interface?: "legacy" | "modern" | "memory";
   /** Guest memory for queues and buffers: 4 MiB from here on. */
   readonly memory?: number;
 }
@@ -78,6 +55,7 @@ export class VirtioNetDriver {
   readonly options: DriverOptions;
   /** First port of BAR 0. */
   readonly ports: number;
+  readonly transport: Transport;
   /** Frames received and not yet taken, and the header of each. */
   readonly frames: Uint8Array[] = [];
   readonly headers: Uint8Array[] = [];
@@ -85,6 +63,9 @@ export class VirtioNetDriver {
   readonly interrupts = { config: 0, receive: 0, transmit: 0, line: 0 };
   receiveQueue!: Virtqueue;
   transmitQueue!: Virtqueue;
+  /** There if it was agreed on. */
+  controlQueue: Virtqueue | undefined;
+  headerSize = HEADER;
   features = 0;
   readonly #memory: number;
   #arena: number;
@@ -102,6 +83,11 @@ export class VirtioNetDriver {
     if (this.pci.bar(0) === 0) this.pci.write(Config.Bar0, 4, FREE_PORTS);
     this.pci.write(Config.Command, 2, Command.Io | Command.Memory | Command.BusMaster);
     this.ports = this.pci.bar(0);
+    const kind = options.interface ?? "legacy";
+    this.transport =
+      kind === "legacy"
+        ? new LegacyTransport(guest, this.ports, options.vectors !== undefined)
+        : new ModernTransport(guest, found, kind === "memory");
     this.#memory = options.memory ?? 0x40_0000;
     this.#arena = this.#memory;
   }
@@ -113,38 +99,36 @@ export class VirtioNetDriver {
     this.guest.out(this.ports + offset, width, value);
   }
 
-  /** Resets the card and brings it up: 2.2.1. */
+  /** Resets the card and brings it up: 2.2.1; 1.2: 3.1.1. */
   start(): void {
-    const { vectors } = this.options;
+    const { vectors, features = NetFeature.Mac | NetFeature.Status } = this.options;
+    const { transport } = this;
     this.reset();
-    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge);
-    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge | DeviceStatus.Driver);
-    this.features =
-      this.register(Virtio.DeviceFeatures, 4) & (this.options.features ?? NetFeature.Mac | NetFeature.Status);
-    this.setRegister(Virtio.GuestFeatures, 4, this.features);
+    transport.setStatus(DeviceStatus.Acknowledge);
+    transport.setStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver);
+    this.features = transport.negotiate(features);
+    this.headerSize = transport.modern || this.features & NetFeature.MergedBuffers ? LONG_HEADER : HEADER;
     if (vectors) this.#setUpVectors(vectors);
     this.receiveQueue = this.#setUpQueue(RECEIVE, 1);
     this.transmitQueue = this.#setUpQueue(TRANSMIT, 2);
-    this.setRegister(Virtio.Status, 1, DeviceStatus.Acknowledge | DeviceStatus.Driver | DeviceStatus.DriverOk);
+    const controlled = (this.features & NetFeature.ControlQueue) !== 0;
+    this.controlQueue = controlled ? this.#setUpQueue(CONTROL, NO_VECTOR) : undefined;
+    transport.setStatus(transport.status() | DeviceStatus.DriverOk);
   }
 
   /** Back to the state after power-up; everything the card held is forgotten. */
   reset(): void {
-    this.setRegister(Virtio.Status, 1, 0);
+    this.transport.setStatus(0);
     this.#arena = this.#memory;
     this.#buffers.clear();
     this.#spare.length = 0;
   }
 
-  /** Where the device's own fields begin. */
-  get configOffset(): number {
-    return this.options.vectors ? 24 : 20;
-  }
   mac(): number[] {
-    return Array.from({ length: 6 }, (_, i) => this.register(this.configOffset + i, 1));
+    return Array.from({ length: 6 }, (_, i) => this.transport.field(i, 1));
   }
   linkUp(): boolean {
-    return (this.register(this.configOffset + 6, 2) & 1) === 1;
+    return (this.transport.field(6, 2) & 1) === 1;
   }
 
   /** A piece of guest memory that is nobody else's. */
@@ -158,10 +142,10 @@ export class VirtioNetDriver {
   offerBuffers(count: number, length = BUFFER): void {
     const queue = this.receiveQueue;
     for (let i = 0; i < count && queue.free >= 2; i++) {
-      const buffer = this.#spare.pop() ?? this.allocate(HEADER + BUFFER);
+      const buffer = this.#spare.pop() ?? this.allocate(LONG_HEADER + BUFFER);
       const head = queue.add([
-        { address: buffer, length: HEADER, writable: true },
-        { address: buffer + HEADER, length, writable: true },
+        { address: buffer, length: this.headerSize, writable: true },
+        { address: buffer + this.headerSize, length, writable: true },
       ]);
       this.#buffers.set(head, buffer);
     }
@@ -177,14 +161,16 @@ export class VirtioNetDriver {
   /** Puts a frame into the transmit queue without showing it to the card. */
   queue(frame: ArrayLike<number>, { header, cuts = [], joined = false, indirect = false }: SendOptions = {}): void {
     const { memory } = this.guest.processor;
-    const buffer = this.allocate(HEADER + frame.length);
-    memory.writeBytes(buffer, header ?? new Uint8Array(HEADER));
-    memory.writeBytes(buffer + HEADER, frame);
+    const { headerSize } = this;
+    const buffer = this.allocate(headerSize + frame.length);
+    memory.fill(buffer, headerSize, 0);
+    if (header) memory.writeBytes(buffer, header);
+    memory.writeBytes(buffer + headerSize, frame);
     const lengths = [...cuts, frame.length - cuts.reduce((sum, cut) => sum + cut, 0)].filter((length) => length > 0);
     const pieces: Piece[] = [];
     let at = buffer;
     const [first = 0, ...rest] = lengths;
-    for (const length of joined ? [HEADER + first, ...rest] : [HEADER, ...lengths]) {
+    for (const length of joined ? [headerSize + first, ...rest] : [headerSize, ...lengths]) {
       pieces.push({ address: at, length, writable: false });
       at += length;
     }
@@ -195,7 +181,7 @@ export class VirtioNetDriver {
   /** Shows the card a queue's new buffers and notifies it if it wants that. */
   kick(queue: typeof RECEIVE | typeof TRANSMIT): void {
     const wanted = (queue === RECEIVE ? this.receiveQueue : this.transmitQueue).publish();
-    if (wanted) this.setRegister(Virtio.QueueNotify, 2, queue);
+    if (wanted) this.transport.notify(queue);
   }
 
   /** Takes what the card has put into the receive queue to `frames`, and gives the buffers back if `refill`. */
@@ -206,8 +192,8 @@ export class VirtioNetDriver {
       const buffer = this.#buffers.get(id)!;
       this.#buffers.delete(id);
       this.#spare.push(buffer);
-      this.headers.push(memory.readBytes(buffer, HEADER));
-      return memory.readBytes(buffer + HEADER, Math.max(length - HEADER, 0));
+      this.headers.push(memory.readBytes(buffer, this.headerSize));
+      return memory.readBytes(buffer + this.headerSize, Math.max(length - this.headerSize, 0));
     });
     if (refill && used.length) this.offerBuffers(used.length);
     this.frames.push(...frames);
@@ -222,7 +208,7 @@ export class VirtioNetDriver {
 
   /** The ISR status, which a read clears (2.2.2.1). */
   isr(): number {
-    return this.register(Virtio.Isr, 1);
+    return this.transport.isr();
   }
 
   /** The handler of an INTx line: works only if the ISR status says so. */
@@ -234,15 +220,14 @@ export class VirtioNetDriver {
   }
 
   #setUpQueue(index: number, vector: number): Virtqueue {
-    this.setRegister(Virtio.QueueSelect, 2, index);
-    const size = this.register(Virtio.QueueSize, 2);
+    const size = this.transport.queueSize(index);
     if (size === 0) throw new Error(`the card has no queue ${index}`);
     const probe = this.allocate(0, 4096);
     const queue = new Virtqueue(this.guest.processor.memory, probe, size);
     this.allocate(queue.bytes, 4096);
     queue.eventIndex = (this.features & NetFeature.EventIndex) !== 0;
-    this.setRegister(Virtio.QueueAddress, 4, queue.base / 4096);
-    if (this.options.vectors) this.setRegister(Virtio.QueueVector, 2, vector);
+    if (this.options.vectors) this.transport.setQueueVector(index, vector);
+    this.transport.place(index, queue);
     return queue;
   }
 
@@ -251,7 +236,7 @@ export class VirtioNetDriver {
     const capability = this.#msix();
     this.pci.write(capability + 2, 2, MSIX_ENABLE);
     [vectors.config, vectors.receive, vectors.transmit].forEach((vector, entry) => this.setVector(entry, vector));
-    this.setRegister(Virtio.ConfigVector, 2, 0);
+    this.transport.setConfigVector(0);
     const acknowledging = (action: () => void) => (): void => {
       action();
       this.guest.write32(EOI, 0);

@@ -24,6 +24,8 @@ export class Frame extends SegmentList {
   segmentSize: u32 = 0;
   /** Receiving: the card has seen that the TCP or UDP checksum is right. */
   checksumGood: bool = false;
+  /** Receiving: what the buffer was lent with that the frame lies in, or NO_TOKEN if it lies in the card's own memory. */
+  token: u32 = 0xffff_ffff;
 }
 
 /** What became of a frame given to the card. */
@@ -46,8 +48,13 @@ export const NO_TOKEN: u32 = 0xffff_ffff;
 
 /** Takes the frames that a card has received. */
 export abstract class FrameReceiver {
-  /** Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. */
+  /**
+   * Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. A frame
+   * in a buffer that was lent is always taken.
+   */
   abstract receive(frame: Frame): bool;
+  /** Takes a buffer back that was lent, with no frame in it. */
+  abstract unused(token: u32): void;
 }
 
 /** A network card that Sheer owns. Nothing in it is told of interrupts: who owns the vector calls `acknowledge`. */
@@ -80,7 +87,7 @@ export abstract class NetworkCard {
   abstract send(frame: Frame, token: u32, prompt: bool): Handed;
   /** Has the card interrupt for frames sent, some milliseconds from now. */
   abstract remind(): void;
-  /** Starts what was queued. */
+  /** Starts what was queued and lent. */
   abstract flush(): void;
   /** The token of a frame that the card is done with, each once and in order, or NO_TOKEN. */
   abstract reclaim(): u32;
@@ -93,6 +100,31 @@ export abstract class NetworkCard {
   abstract poll(receiver: FrameReceiver): void;
   /** Drops what has been received. */
   abstract forgetReceived(): void;
+
+  /** Bytes that a buffer must have to be lent to the card for one frame; 0 if it receives into its own memory alone. */
+  lendSize(): u32 {
+    return 0;
+  }
+  /**
+   * From now on the card receives into buffers that are lent to it, one frame in each, or into its own memory. What it has
+   * received is dropped, and buffers lent before are touched no more.
+   */
+  borrow(_lent: bool): void {
+    // Nothing is lent to a card that cannot use it.
+  }
+  /** How many buffers may be lent now. */
+  lendable(): u32 {
+    return 0;
+  }
+  /** Lends a buffer of at least lendSize bytes until its frame comes with `token`. The card has it after `flush`. */
+  lend(_address: u64, _token: u32): void {
+    // As above.
+  }
+
+  /** At least so many microseconds pass between two interrupts. */
+  moderate(_interval: u32): void {
+    // A card that has no such timer interrupts at once.
+  }
 
   /** Which causes interrupt from now on; one that is already waiting does so at once. */
   abstract listen(causes: u32): void;

@@ -71,6 +71,17 @@ export class SegmentList {
     }
   }
 
+  /** Copies `bytes` from the front of another list to the front, and takes them off both; both hold as many. */
+  move(source: SegmentList, bytes: u32): void {
+    for (let left = bytes; left;) {
+      const from = source.address(0);
+      const piece = min(left, source.lengthOf(0));
+      this.fill(from, piece);
+      source.drop(piece);
+      left -= piece;
+    }
+  }
+
   /** Takes up to `bytes` off the first piece; returns how many. */
   private shorten(bytes: u32): u32 {
     const index = this.first;

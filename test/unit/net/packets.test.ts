@@ -85,7 +85,7 @@ describe.each(MODELS)("%s", (model) => {
   it("keeps frames while the guest has no buffers, without interrupts, and hands them on at the next notification", () => {
     const driver = drive(machine, model);
     driver.collect = () => []; // interrupts are handled, but no buffer is given back
-    driver.offerBuffers(2);
+    driver.offerBuffers(2, 1000); // which are too short for the card to have them
     for (let i = 0; i < 5; i++) machine.nic.wire.inject(frame(100, i));
     settle(machine);
     expect(driver.receiveQueue.deviceIndex).toBe(2);

@@ -56,12 +56,13 @@ describe("the registers", () => {
     expect(read()).toEqual(before);
   });
 
-  it("know two queues and no more", () => {
+  it("know three queues and no more", () => {
     const driver = drive(machine, "82574L");
     for (const [queue, size] of [
       [RECEIVE, QUEUE_SIZE],
       [TRANSMIT, QUEUE_SIZE],
-      [2, 0],
+      [2, QUEUE_SIZE],
+      [3, 0],
       [0xffff, 0],
     ] as const) {
       driver.setRegister(Virtio.QueueSelect, 2, queue);
@@ -75,7 +76,8 @@ describe("the registers", () => {
     for (const register of [Virtio.ConfigVector, Virtio.QueueVector]) {
       for (const [written, read] of [
         [2, 2],
-        [3, NO_VECTOR],
+        [3, 3],
+        [4, NO_VECTOR],
         [0, 0],
         [0x8000, NO_VECTOR],
         [NO_VECTOR, NO_VECTOR],

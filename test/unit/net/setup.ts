@@ -1,6 +1,7 @@
 // A machine with one card, Sheer on it, and a driver for what the guest sees.
 import { type ConfigWay, type GuestPciFunction, scanBus } from "../../../machine/driver/pci.ts";
 import { routeLine } from "../../../machine/driver/ioapic.ts";
+import { ModernTransport } from "../../../machine/driver/transport.ts";
 import { NetFeature, VirtioNetDriver, type DriverOptions } from "../../../machine/driver/virtio-net.ts";
 import type { CardModel } from "../../../machine/net/make.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
@@ -36,6 +37,12 @@ export function drive(machine: Machine, model: CardModel, options: DriverOptions
   driver.start();
   settle(machine);
   return driver;
+}
+
+/** The way of a driver that uses the newer interface. */
+export function modernTransport({ transport }: VirtioNetDriver): ModernTransport {
+  if (transport instanceof ModernTransport) return transport;
+  throw new Error("the driver uses the legacy interface");
 }
 
 /** Lets all interrupts that are due arrive. */

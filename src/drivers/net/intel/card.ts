@@ -5,7 +5,7 @@ import { waitMicroseconds } from "../wait";
 import { readEepromMac } from "./eeprom";
 import { afterReset, beforeReset, FLUSH_REQUIRED, RING_STATUS, setBits } from "./generations";
 import { Generation, isPci } from "./ids";
-import { ReceiveRing } from "./receive";
+import { LEND_SIZE, ReceiveRing } from "./receive";
 import { Ctrl, Interrupt, Rctl, Register, Registers, Rxcsum, Status, Tctl, Txdctl } from "./registers";
 import { TransmitRing } from "./transmit";
 
@@ -13,6 +13,8 @@ import { TransmitRing } from "./transmit";
 const MAXIMUM_POLLS: u32 = 20_000;
 /** Microseconds that a frame may take to drive descriptors out of an I219. */
 const PUSH_OUT_TIME: u64 = 250;
+/** Far more microseconds than the card needs to write what it has received and not written yet, some 40 KiB. */
+const DRAIN_TIME: u64 = 100;
 const MULTICAST_DWORDS: u32 = 128;
 /** At least 50 us between interrupts, in units of 256 ns (10.2.4.2). */
 const INTERRUPT_INTERVAL: u32 = 195;
@@ -27,6 +29,8 @@ const GAPS_PCI_EXPRESS: u32 = 8 | (2 << 10) | (7 << 20);
 /** A card that does not answer, or an EEPROM without an address. */
 const NO_MAC: u64 = 0xffff_ffff_ffff;
 
+/** Everything is received: the guest's own filter is behind this one. */
+const RECEPTION: u32 = Rctl.EN | Rctl.UPE | Rctl.MPE | Rctl.BAM | Rctl.SECRC;
 const RECEIVED: u32 = Interrupt.RXT0 | Interrupt.RXO | Interrupt.RXDMT0;
 
 /** Intel's gigabit cards of the 8254x and 8257x families and their successors in chipsets. The PHY is never reset. */
@@ -122,6 +126,7 @@ export class IntelCard extends NetworkCard {
   }
   flush(): void {
     this.transmitRing.flush();
+    this.receiveRing.flush();
   }
   reclaim(): u32 {
     return this.transmitRing.reclaim();
@@ -143,6 +148,25 @@ export class IntelCard extends NetworkCard {
   }
   forgetReceived(): void {
     this.receiveRing.poll(null);
+  }
+
+  lendSize(): u32 {
+    return LEND_SIZE;
+  }
+  borrow(lent: bool): void {
+    const registers = this.registers;
+    registers.write(Register.RCTL, 0);
+    registers.read(Register.STATUS); // so that the write has arrived
+    waitMicroseconds(DRAIN_TIME);
+    this.receiveRing.start(lent);
+    registers.write(Register.RCTL, RECEPTION);
+    this.receiveRing.flush();
+  }
+  lendable(): u32 {
+    return this.receiveRing.room;
+  }
+  lend(address: u64, token: u32): void {
+    this.receiveRing.lend(address, token);
   }
 
   listen(causes: u32): void {
@@ -214,10 +238,9 @@ export class IntelCard extends NetworkCard {
     registers.write(Register.RDTR, 0);
     registers.write(Register.RADV, 0);
     registers.write(Register.RXCSUM, Rxcsum.IPOFLD | Rxcsum.TUOFLD);
-    this.receiveRing.start();
-    // The guest's own filter is behind this one: a legacy virtio-net without a control queue hands everything on.
-    registers.write(Register.RCTL, Rctl.EN | Rctl.UPE | Rctl.MPE | Rctl.BAM | Rctl.SECRC);
-    this.receiveRing.offer();
+    this.receiveRing.start(false);
+    registers.write(Register.RCTL, RECEPTION);
+    this.receiveRing.flush();
   }
 
   private startSending(): void {

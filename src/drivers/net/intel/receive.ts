@@ -1,7 +1,7 @@
 import { devicePages } from "../../../memory/device-pages";
 import { PAGE_SIZE } from "../../../memory/frames";
 import { physOf, physRead64, physWrite64 } from "../../../metal";
-import { Frame, FrameReceiver } from "../card";
+import { Frame, FrameReceiver, NO_TOKEN } from "../card";
 import { netCounters } from "../counters";
 import { Register, Registers } from "./registers";
 
@@ -29,80 +29,125 @@ const FRAME_ERRORS: u32 = ReceiveError.CE | ReceiveError.SE | ReceiveError.SEQ |
 const DESCRIPTORS: u32 = 256;
 const DESCRIPTOR_SIZE: u32 = 16;
 const BUFFER_SIZE: u32 = 2048;
+/**
+ * The most that the card writes for a frame while long packets are off: 1518 bytes and a VLAN tag, were the FCS not
+ * stripped. It is told of buffers of 2 KiB, but never uses more.
+ */
+export const LEND_SIZE: u32 = 1522;
 /** Bytes of an Ethernet header, without which nothing is a frame. */
 const HEADER_LENGTH: u64 = 14;
 
-/** The descriptors and buffers that the card receives into. All but one belong to the card when nothing is received. */
+/**
+ * The descriptors that the card receives by. Either each has a buffer of the ring's own, and all but one belong to the
+ * card when nothing is received; or each that belongs to the card has a buffer that was lent.
+ */
 export class ReceiveRing {
   private readonly ring: u64 = physOf(devicePages.take((DESCRIPTORS * DESCRIPTOR_SIZE) / (PAGE_SIZE as u32)));
   private readonly buffers: u64 = physOf(devicePages.take((DESCRIPTORS * BUFFER_SIZE) / (PAGE_SIZE as u32)));
-  /** The descriptor that the card fills next. */
+  private lent: bool = false;
+  /** What each descriptor's buffer was lent with. */
+  private readonly tokens: StaticArray<u32> = new StaticArray<u32>(DESCRIPTORS);
+  /** The descriptor that the card fills next; the first that is not the card's; and the same as the card was told. */
   private next: u32 = 0;
+  private tail: u32 = 0;
+  private told: u32 = 0;
   private readonly frame: Frame = new Frame();
 
   constructor(private readonly registers: Registers) {}
 
-  start(): void {
+  /** Begins afresh, while the card does not receive. */
+  start(lent: bool): void {
     const registers = this.registers;
-    for (let i: u32 = 0; i < DESCRIPTORS; i++) this.giveBack(i);
-    this.next = 0;
+    this.lent = lent;
+    this.next = this.tail = this.told = 0;
     registers.writePair(Register.RDBAL, this.ring);
     registers.write(Register.RDLEN, DESCRIPTORS * DESCRIPTOR_SIZE);
     registers.write(Register.RDH, 0);
     registers.write(Register.RDT, 0);
+    while (!lent && this.room) this.put(this.buffer(this.tail), NO_TOKEN);
   }
 
-  /** Gives the card all descriptors but one, once it receives. */
-  offer(): void {
-    this.registers.write(Register.RDT, DESCRIPTORS - 1);
+  /** Descriptors that can be given to the card. */
+  get room(): u32 {
+    return (this.next - this.tail - 1) % DESCRIPTORS;
+  }
+
+  lend(address: u64, token: u32): void {
+    this.put(address, token);
+  }
+
+  /** Tells the card of the descriptors that it was given. */
+  flush(): void {
+    if (this.told == this.tail) return;
+    this.told = this.tail;
+    this.registers.write(Register.RDT, this.tail);
   }
 
   /** Gives each complete frame to `receiver`, one ring full at most; null drops them. */
   poll(receiver: FrameReceiver | null): void {
-    const start = this.next;
     for (let left = DESCRIPTORS; left;) {
       const used = this.gather();
       if (used == 0 || used > left) break;
-      const last = this.status((this.next + used - 1) % DESCRIPTORS);
-      if (this.frame.truncated || this.frame.length < HEADER_LENGTH || errorsOf(last) & FRAME_ERRORS) {
-        netCounters.receiveErrors++;
-      } else if (receiver !== null) {
-        this.frame.checksumGood = checksumGood(last);
-        if (!receiver.receive(this.frame)) break;
-      }
-      for (let i: u32 = 0; i < used; i++) this.giveBack((this.next + i) % DESCRIPTORS);
+      if (!this.handOn(receiver, used)) break;
       this.next = (this.next + used) % DESCRIPTORS;
       left -= used;
     }
-    if (this.next != start) this.registers.write(Register.RDT, (this.next - 1) % DESCRIPTORS);
+    while (!this.lent && this.room) this.put(this.buffer(this.tail), NO_TOKEN);
+    this.flush();
+  }
+
+  /** Gives the frame at hand, which has `used` descriptors, to `receiver`; false if that does not take it. */
+  private handOn(receiver: FrameReceiver | null, used: u32): bool {
+    const frame = this.frame;
+    const last = this.status((this.next + used - 1) % DESCRIPTORS);
+    const sound = !frame.truncated && frame.length >= HEADER_LENGTH && !(errorsOf(last) & FRAME_ERRORS);
+    if (!sound) netCounters.receiveErrors++;
+    if (receiver === null) return true;
+    if (sound) {
+      frame.checksumGood = checksumGood(last);
+      frame.token = unchecked(this.tokens[this.next]);
+      return receiver.receive(frame);
+    }
+    for (let i: u32 = 0; this.lent && i < used; i++) {
+      receiver.unused(unchecked(this.tokens[(this.next + i) % DESCRIPTORS]));
+    }
+    return true;
   }
 
   /** Finds the pieces of the next frame; returns its descriptors, or 0 while it is not complete. */
   private gather(): u32 {
     const frame = this.frame;
+    const most = (this.tail - this.next) % DESCRIPTORS;
+    const limit = this.lent ? LEND_SIZE : BUFFER_SIZE;
     frame.clear();
-    for (let used: u32 = 1; used < DESCRIPTORS; used++) {
+    for (let used: u32 = 1; used <= most; used++) {
       const index = (this.next + used - 1) % DESCRIPTORS;
       const status = this.status(index);
       if (!(statusOf(status) & ReceiveStatus.DD)) return 0;
       const length = (status as u32) & 0xffff;
-      // A length that the buffer cannot have is a fault of the card: the frame counts as damaged.
-      if (length > BUFFER_SIZE) frame.truncated = true;
-      else if (length) frame.add(this.buffer(index), length);
+      // A length that the buffer cannot have is a fault of the card: the frame counts as damaged. So does one that would
+      // need more than one of the buffers that were lent.
+      if (length > limit || (this.lent && used > 1)) frame.truncated = true;
+      else if (length) frame.add(physRead64(this.at(index)), length);
       if (statusOf(status) & ReceiveStatus.EOP) return used;
     }
     frame.truncated = true;
-    return DESCRIPTORS - 1;
+    return most;
   }
 
-  private giveBack(index: u32): void {
-    const descriptor = this.ring + ((index * DESCRIPTOR_SIZE) as u64);
-    physWrite64(descriptor, this.buffer(index));
+  private put(address: u64, token: u32): void {
+    const descriptor = this.at(this.tail);
+    physWrite64(descriptor, address);
     physWrite64(descriptor + 8, 0);
+    unchecked((this.tokens[this.tail] = token));
+    this.tail = (this.tail + 1) % DESCRIPTORS;
   }
 
   private status(index: u32): u64 {
-    return physRead64(this.ring + ((index * DESCRIPTOR_SIZE + 8) as u64));
+    return physRead64(this.at(index) + 8);
+  }
+  private at(index: u32): u64 {
+    return this.ring + ((index * DESCRIPTOR_SIZE) as u64);
   }
   private buffer(index: u32): u64 {
     return this.buffers + ((index * BUFFER_SIZE) as u64);

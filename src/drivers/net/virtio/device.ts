@@ -2,16 +2,21 @@ import { InterruptHandler } from "../../../interrupt/vectors";
 import { log } from "../../../log/log";
 import { MessageListener } from "../../../pci/msix";
 import { TicketLock } from "../../../threads/lock";
-import { Cause, NetworkCard, Offload } from "../card";
+import { Cause, NetworkCard } from "../card";
 import { netCounters } from "../counters";
+import { ControlQueue } from "./control";
+import { acceptable, offeredFeatures, VERSION_1 } from "./features";
+import { NetFields } from "./fields";
 import { VirtioInterrupts } from "./interrupts";
-import { DeviceStatus, Feature } from "./layout";
+import { CONTROL, DeviceStatus, Feature, NetHeader, QUEUES, RECEIVE, TRANSMIT } from "./layout";
 import { Virtqueue } from "./queue";
 import { ReceiveQueue } from "./receive";
 import { TransmitQueue } from "./transmit";
 
-const RECEIVE: u32 = 0;
-const TRANSMIT: u32 = 1;
+/** The driver is there, and has not given up. */
+const READY: u32 = DeviceStatus.DRIVER_OK | DeviceStatus.FAILED;
+/** From then on the driver may not change what was agreed on. */
+const AGREED: u32 = DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK;
 
 /** Another way for the card to interrupt. */
 export abstract class InterruptFallback extends MessageListener {
@@ -21,16 +26,18 @@ export abstract class InterruptFallback extends MessageListener {
 }
 
 /**
- * The virtio-net device itself, without its face on the PCI bus: features, status, two queues, link state. It works
+ * The virtio-net device itself, without its face on the PCI bus: features, status, three queues, link state. It works
  * only when it is called: by the card's interrupt, by the guest's notification, by the guest's read of the ISR status.
  */
 export class VirtioNet extends InterruptHandler {
   readonly interrupts: VirtioInterrupts;
+  readonly fields: NetFields;
   private readonly receiveQueue: ReceiveQueue;
   private readonly transmitQueue: TransmitQueue;
+  private readonly controlQueue: ControlQueue;
   private status: u32 = 0;
   private busMaster: bool = false;
-  private features: u32 = 0;
+  private features: u64 = 0;
   /** The link as the guest was last told of it. */
   private link: bool = false;
   /** Whether the card is to interrupt for frames received, and sent. */
@@ -41,39 +48,29 @@ export class VirtioNet extends InterruptHandler {
   /** Whether a call for frames sent waits for the card's reminder, and what the guest wished for when it was put off. */
   private deferred: bool = false;
   private deferredEvent: u32 = 0;
-  private receiveFrame: u32 = 0;
-  private transmitFrame: u32 = 0;
   /** What to ask when the card's interrupts do not come through. */
   fallback: InterruptFallback | null = null;
 
   constructor(readonly card: NetworkCard) {
     super(new TicketLock());
-    this.interrupts = new VirtioInterrupts(card);
-    this.receiveQueue = new ReceiveQueue(card);
+    const receiveQueue = new ReceiveQueue(card);
+    receiveQueue.filter.reset(card.mac);
+    this.receiveQueue = receiveQueue;
     this.transmitQueue = new TransmitQueue(card);
+    this.controlQueue = new ControlQueue(receiveQueue.filter);
+    this.fields = new NetFields(card, receiveQueue.filter);
+    this.interrupts = new VirtioInterrupts(card);
   }
 
-  deviceFeatures(): u32 {
-    const offloads = this.card.offloads();
-    return (
-      Feature.MAC |
-      Feature.STATUS |
-      Feature.GUEST_CSUM |
-      Feature.ANY_LAYOUT |
-      Feature.INDIRECT_DESC |
-      Feature.EVENT_IDX |
-      (offloads & Offload.Checksum ? Feature.CSUM : 0) |
-      (offloads & Offload.Tcp4 ? Feature.HOST_TSO4 : 0) |
-      (offloads & Offload.Tcp6 ? Feature.HOST_TSO6 : 0)
-    );
+  deviceFeatures(): u64 {
+    return offeredFeatures(this.card.offloads());
   }
-  guestFeatures(): u32 {
+  guestFeatures(): u64 {
     return this.features;
   }
-  setGuestFeatures(features: u32): void {
-    this.features = features & this.deviceFeatures();
-    this.receiveQueue.tellChecksums = (this.features & Feature.GUEST_CSUM) != 0;
-    this.transmitQueue.features = this.features;
+  /** What is not offered is not accepted; after the driver has said that it is done, nothing changes. */
+  setGuestFeatures(features: u64): void {
+    if (!(this.status & AGREED)) this.agree(features & this.deviceFeatures());
   }
 
   getStatus(): u32 {
@@ -88,31 +85,56 @@ export class VirtioNet extends InterruptHandler {
     }
     this.update();
   }
+  /** As a driver of the newer interface writes it: features that do not go together stay without FEATURES_OK (1.2: 2.2.2). */
+  setModernStatus(status: u32): void {
+    const refused = (status & DeviceStatus.FEATURES_OK) != 0 && !acceptable(this.features);
+    const kept = status ? this.status & DeviceStatus.NEEDS_RESET : 0;
+    this.setStatus((refused ? status & ~DeviceStatus.FEATURES_OK : status) | kept);
+  }
   /** Without bus mastering the device touches no memory, as any other. */
   setBusMaster(on: bool): void {
     this.busMaster = on;
     this.update();
   }
 
-  queuePfn(queue: u32): u32 {
-    if (queue == RECEIVE) return this.receiveFrame;
-    return queue == TRANSMIT ? this.transmitFrame : 0;
+  queue(index: u32): Virtqueue | null {
+    if (index == RECEIVE) return this.receiveQueue.queue;
+    if (index == TRANSMIT) return this.transmitQueue.queue;
+    return index == CONTROL ? this.controlQueue.queue : null;
+  }
+  queuePfn(index: u32): u32 {
+    const queue = this.queue(index);
+    return queue === null || !queue.enabled ? 0 : ((queue.descriptors >> 12) as u32);
   }
   /** Places a queue at a page of the guest's memory, or takes it away with 0; what was in it is forgotten (2.3). */
-  setQueuePfn(queue: u32, pfn: u32): void {
-    if (queue == RECEIVE) {
-      this.receiveFrame = pfn;
-      this.place(this.receiveQueue.queue, pfn);
-    } else if (queue == TRANSMIT) {
-      this.card.forgetSends();
-      this.transmitFrame = pfn;
-      this.place(this.transmitQueue.queue, pfn);
-    }
+  setQueuePfn(index: u32, pfn: u32): void {
+    const queue = this.queue(index);
+    if (queue === null) return;
+    this.forgetQueue(index);
+    if (pfn) queue.placeAt((pfn as u64) << 12, this.accepted(Feature.EVENT_IDX), this.accepted(Feature.INDIRECT_DESC));
+    else queue.reset();
+    this.update();
+  }
+  /** Enables a queue where the driver has placed it. */
+  enableQueue(index: u32): void {
+    const queue = this.queue(index);
+    if (queue === null) return;
+    this.forgetQueue(index);
+    queue.enable(this.accepted(Feature.EVENT_IDX), this.accepted(Feature.INDIRECT_DESC));
+    this.update();
+  }
+  /** Takes a queue away from the device alone (1.2: 2.6.1). */
+  resetQueue(index: u32): void {
+    const queue = this.queue(index);
+    if (queue === null) return;
+    this.forgetQueue(index);
+    queue.reset();
     this.update();
   }
 
   notify(queue: u32): void {
     netCounters.notifies++;
+    if (queue == CONTROL) return this.control();
     if (queue != RECEIVE && queue != TRANSMIT) return;
     this.service();
     this.listen();
@@ -144,10 +166,9 @@ export class VirtioNet extends InterruptHandler {
     return this.interrupts.takeIsr();
   }
 
-  /** The byte at an offset into the device's own fields: MAC address and status (appendix C). */
-  configByte(offset: u32): u32 {
-    if (offset < 6) return ((this.card.mac >> ((offset << 3) as u64)) as u32) & 0xff;
-    return offset == 6 && this.card.linkUp() ? 1 : 0;
+  /** The guest's addresses may mean something else from now on. */
+  addressesChange(): void {
+    this.receiveQueue.recall();
   }
 
   /** Nothing moves any more. Uses the card's registers only. */
@@ -165,6 +186,22 @@ export class VirtioNet extends InterruptHandler {
     this.publish(this.transmitQueue.queue);
     this.called = this.receiveQueue.queue.wantsInterrupt();
     if (this.called) this.signal(this.receiveQueue.queue, RECEIVE);
+    if (this.receiveQueue.queue.broken || this.transmitQueue.queue.broken) this.needReset();
+  }
+
+  private control(): void {
+    const queue = this.controlQueue.queue;
+    this.controlQueue.service();
+    this.publish(queue);
+    if (queue.wantsInterrupt()) this.signal(queue, CONTROL);
+    if (queue.broken) this.needReset();
+  }
+
+  /** Tells a driver of the newer interface, once, that it has broken the rules of a queue (1.2: 2.1.2). */
+  private needReset(): void {
+    if (this.status & DeviceStatus.NEEDS_RESET || !(this.features & VERSION_1)) return;
+    this.status |= DeviceStatus.NEEDS_RESET;
+    if (this.status & DeviceStatus.DRIVER_OK) this.interrupts.raiseConfig();
   }
 
   /**
@@ -213,30 +250,45 @@ export class VirtioNet extends InterruptHandler {
 
   private reset(): void {
     this.interrupts.reset();
-    this.card.forgetSends();
-    this.setGuestFeatures(0);
-    this.receiveFrame = this.transmitFrame = 0;
-    this.receiveQueue.queue.remove();
-    this.transmitQueue.queue.remove();
+    for (let index: u32 = 0; index < QUEUES; index++) {
+      this.forgetQueue(index);
+      const queue = this.queue(index);
+      if (queue !== null) queue.reset();
+    }
+    this.receiveQueue.filter.reset(this.card.mac);
+    this.agree(0);
   }
 
-  private place(queue: Virtqueue, pfn: u32): void {
-    const eventIndex = (this.features & Feature.EVENT_IDX) != 0;
-    const indirect = (this.features & Feature.INDIRECT_DESC) != 0;
-    if (pfn) queue.place((pfn as u64) << 12, eventIndex, indirect);
-    else queue.remove();
+  /** Ends all use of the guest's memory that is a queue's. */
+  private forgetQueue(index: u32): void {
+    if (index == RECEIVE) this.receiveQueue.forget();
+    else if (index == TRANSMIT) this.card.forgetSends();
+  }
+
+  private accepted(feature: u32): bool {
+    return (this.features & (feature as u64)) != 0;
+  }
+  private agree(features: u64): void {
+    this.receiveQueue.recall(); // headers may have another size
+    this.features = features;
+    this.transmitQueue.features = this.controlQueue.features = features as u32;
+    this.receiveQueue.tellChecksums = this.accepted(Feature.GUEST_CSUM);
+    this.receiveQueue.mergeable = this.accepted(Feature.MRG_RXBUF);
+    const long = this.receiveQueue.mergeable || (features & VERSION_1) != 0;
+    this.receiveQueue.headerSize = this.transmitQueue.headerSize = long ? NetHeader.Size : NetHeader.LegacySize;
   }
 
   /** Starts or stops the queues after a change of what they depend on. */
   private update(): void {
-    const running = this.busMaster && (this.status & DeviceStatus.DRIVER_OK) != 0;
+    const running = this.busMaster && (this.status & READY) == DeviceStatus.DRIVER_OK;
     if (running && !this.receiveQueue.running) this.begin();
-    this.receiveQueue.running = this.transmitQueue.running = running;
+    this.receiveQueue.running = this.transmitQueue.running = this.controlQueue.running = running;
     this.awaitSent = this.deferred = false;
     if (running) {
       this.service();
       this.listen();
     } else {
+      this.receiveQueue.recall();
       this.card.listen(0);
     }
   }

@@ -2,29 +2,28 @@ import { guestMemory } from "../../../memory/guest";
 import { guestSpace } from "../../../memory/space";
 import { Bar } from "../../../pci/bar";
 import { PciFunction } from "../../../pci/config";
-import { ALL_ONES, BarFlag, CapabilityId, Command, Header, Status } from "../../../pci/header";
+import { ALL_ONES, BarFlag, Command, Header, Status } from "../../../pci/header";
 import { ConfigDevice } from "../../../pci/mediated";
 import { portHooks } from "../../../vcpu/io";
+import { VirtioCapabilities } from "./capabilities";
 import { CardInterrupts } from "./card-interrupts";
 import { VirtioNet } from "./device";
 import { ETHERNET_CLASS, VIRTIO_NET_ID, VIRTIO_NET_SUBSYSTEM } from "./layout";
 import { VirtioPorts } from "./ports";
-import { MSIX_PENDING, MSIX_TABLE, VirtioWindow } from "./window";
+import { VirtioWindow } from "./window";
 
 // What the guest finds in configuration space in place of the card: BAR0 are the I/O registers, at the place and of the
-// size of the card's own I/O registers, or without a place for the guest to give if the card has none; BAR1 (with BAR2 if it has 64 bits) is the window with the MSI-X table, at the
-// place of the card's BAR0, which moves along with it, since Sheer reaches the card there.
+// size of the card's own I/O registers, or without a place for the guest to give if the card has none; BAR1 (with BAR2 if
+// it has 64 bits) is the window with the MSI-X table and the registers of the newer interface, at the place of the card's
+// BAR0, which moves along with it, since Sheer reaches the card there.
 const enum Place {
   IoBar = 0x10,
   MemoryBar = 0x14,
   UpperBar = 0x18,
-  Msix = 0x40,
-  MsixTable = 0x44,
-  MsixPending = 0x48,
+  MsixControl = 0x40,
 }
 /** Bytes of I/O registers that virtio-net needs. */
 export const IO_SIZE: u32 = 32;
-const MEMORY_BAR_INDEX: u32 = 1;
 
 const GUEST_COMMANDS: u32 =
   Command.IoSpace |
@@ -41,7 +40,7 @@ const MULTIFUNCTION: u32 = 0x0080_0000;
 export class VirtioFunction extends ConfigDevice {
   private readonly ports: VirtioPorts;
   private readonly window: VirtioWindow;
-  private readonly ioSize: u32;
+  private readonly capabilities: VirtioCapabilities;
   private command: u32 = 0;
   private timers: u32 = 0;
   /** BARs as the guest has written them; what lies where is in `ports` and `window`. */
@@ -58,9 +57,11 @@ export class VirtioFunction extends ConfigDevice {
     private readonly memory: Bar,
   ) {
     super(pci.address, device.lock);
-    this.ports = new VirtioPorts(device);
-    this.window = new VirtioWindow(device.interrupts.msix, device.lock);
-    this.ioSize = io === null ? IO_SIZE : (io.size as u32);
+    const ports = new VirtioPorts(device, io === null ? IO_SIZE : (io.size as u32));
+    const window = new VirtioWindow(device);
+    this.ports = ports;
+    this.window = window;
+    this.capabilities = new VirtioCapabilities(ports, window, lines.hasMessages);
     this.ioBar = io === null ? 0 : (io.base() as u32);
     this.memoryBar = memory.base();
   }
@@ -106,14 +107,15 @@ export class VirtioFunction extends ConfigDevice {
       case Header.InterruptLine:
         return this.pci.read32(register) & 0xffff;
       default:
-        return register < (Header.CapabilitiesPointer as u32)
-          ? this.readBar(register)
-          : this.readCapabilities(register);
+        if (register < (Header.CapabilitiesPointer as u32)) return this.readBar(register);
+        if (register == Header.CapabilitiesPointer) return this.capabilities.first;
+        return this.capabilities.read(register, this.device.interrupts.msix.readControl());
     }
   }
 
   writeDword(register: u32, value: u32, mask: u32): void {
     if (this.dead) return;
+    if (this.capabilities.covers(register)) return this.capabilities.write(register, value, mask);
     const merged = (this.readDword(register) & ~mask) | (value & mask);
     switch (register) {
       case Header.Command:
@@ -122,7 +124,7 @@ export class VirtioFunction extends ConfigDevice {
         this.timers = merged & TIMER_BITS;
         return;
       case Place.IoBar:
-        this.ioBar = merged & -this.ioSize;
+        this.ioBar = merged & -this.ports.size;
         return this.placePorts();
       case Place.MemoryBar:
       case Place.UpperBar:
@@ -130,14 +132,14 @@ export class VirtioFunction extends ConfigDevice {
       case Header.InterruptLine:
         this.pci.write8(register, merged & 0xff);
         return;
-      case Place.Msix:
+      case Place.MsixControl:
         if (this.lines.hasMessages && mask >> 16) this.writeMsixControl(merged >> 16);
     }
   }
 
   private status(): u32 {
     const line = this.pci.read16(Header.Status) & Status.InterruptStatus;
-    return line | (this.lines.hasMessages ? Status.CapabilitiesList : 0);
+    return line | Status.CapabilitiesList;
   }
 
   private readBar(register: u32): u32 {
@@ -148,22 +150,6 @@ export class VirtioFunction extends ConfigDevice {
         return (this.memoryBar as u32) | (this.memory.is64 ? BarFlag.Type64 : 0);
       case Place.UpperBar:
         return (this.memoryBar >> 32) as u32;
-      default:
-        return 0;
-    }
-  }
-
-  private readCapabilities(register: u32): u32 {
-    if (!this.lines.hasMessages) return 0;
-    switch (register) {
-      case Header.CapabilitiesPointer:
-        return Place.Msix;
-      case Place.Msix:
-        return CapabilityId.MsiX | (this.device.interrupts.msix.readControl() << 16);
-      case Place.MsixTable:
-        return MSIX_TABLE | MEMORY_BAR_INDEX;
-      case Place.MsixPending:
-        return MSIX_PENDING | MEMORY_BAR_INDEX;
       default:
         return 0;
     }
@@ -189,10 +175,10 @@ export class VirtioFunction extends ConfigDevice {
   /** Hooks the I/O registers where the guest has placed them, while it has I/O decoding on. */
   private placePorts(): void {
     const wanted =
-      !this.dead && this.command & Command.IoSpace && this.ioBar + this.ioSize <= 0x1_0000 ? this.ioBar : 0;
+      !this.dead && this.command & Command.IoSpace && this.ioBar + this.ports.size <= 0x1_0000 ? this.ioBar : 0;
     if (wanted == this.ports.base) return;
     if (this.ports.base) portHooks.remove(this.ports.base);
-    this.ports.base = wanted && portHooks.add(wanted, this.ioSize, this.ports) ? wanted : 0;
+    this.ports.base = wanted && portHooks.add(wanted, this.ports.size, this.ports) ? wanted : 0;
   }
 
   /** Moves the window and the card behind it to where the guest wants it, if that is a place that it may have. */
@@ -201,6 +187,7 @@ export class VirtioFunction extends ConfigDevice {
     const size = this.memory.size;
     const sizing = (base as u32) == (-size as u32);
     if (base == 0 || base == this.window.base || sizing || !guestMemory.permits(base, size)) return;
+    this.device.addressesChange();
     guestSpace.unhook(this.window.base);
     if (guestSpace.hook(base, size, this.window)) {
       this.window.base = base;

@@ -1,9 +1,8 @@
 import { VirtualMsix } from "../../../pci/msix";
 import { NetworkCard } from "../card";
 import { netCounters } from "../counters";
-import { Isr, NO_VECTOR } from "./layout";
+import { Isr, NO_VECTOR, QUEUES } from "./layout";
 
-export const QUEUES: u32 = 2;
 /** One vector for changes of the configuration and one for each queue. */
 export const MSIX_VECTORS: u32 = QUEUES + 1;
 

@@ -1,9 +1,8 @@
 import { widthMask } from "../../../pci/widths";
 import { PortDevice } from "../../../vcpu/ports";
 import { VirtioNet } from "./device";
-import { CONFIG_WITH_MSIX, CONFIG_WITHOUT_MSIX, IoRegister } from "./layout";
+import { CONFIG_WITH_MSIX, CONFIG_WITHOUT_MSIX, IoRegister, QUEUES } from "./layout";
 import { QUEUE_SIZE } from "./queue";
-import { QUEUES } from "./interrupts";
 
 /**
  * The registers of the device in I/O space (virtio 0.9.5, 2.2.1). A register answers at its own offset: a read of
@@ -14,18 +13,31 @@ export class VirtioPorts extends PortDevice {
   base: u32 = 0;
   private selected: u32 = 0;
 
-  constructor(private readonly device: VirtioNet) {
+  /** `size` is how many bytes of ports the registers take. */
+  constructor(
+    private readonly device: VirtioNet,
+    readonly size: u32,
+  ) {
     super(device.lock);
   }
 
   read(port: u32, width: u32): u32 {
-    const offset = port - this.base;
-    const config = this.configOffset();
-    return (offset < config ? this.readRegister(offset) : this.readConfig(offset - config, width)) & widthMask(width);
+    return this.readAt(port - this.base, width);
+  }
+  write(port: u32, width: u32, value: u32): void {
+    this.writeAt(port - this.base, width, value);
   }
 
-  write(port: u32, width: u32, value: u32): void {
-    const offset = port - this.base;
+  /** Reads at an offset into the registers. */
+  readAt(offset: u32, width: u32): u32 {
+    const config = this.configOffset();
+    return (
+      (offset < config ? this.readRegister(offset) : (this.device.fields.read(offset - config, width) as u32)) &
+      widthMask(width)
+    );
+  }
+
+  writeAt(offset: u32, width: u32, value: u32): void {
     if (width == 4) this.writeDword(offset, value);
     else if (width == 2) this.writeWord(offset, value);
     else if (offset == IoRegister.DeviceStatus) this.setStatus(value);
@@ -39,9 +51,9 @@ export class VirtioPorts extends PortDevice {
     const device = this.device;
     switch (offset) {
       case IoRegister.DeviceFeatures:
-        return device.deviceFeatures();
+        return device.deviceFeatures() as u32;
       case IoRegister.GuestFeatures:
-        return device.guestFeatures();
+        return device.guestFeatures() as u32;
       case IoRegister.QueuePfn:
         return device.queuePfn(this.selected);
       case IoRegister.QueueSize:
@@ -61,14 +73,8 @@ export class VirtioPorts extends PortDevice {
     }
   }
 
-  private readConfig(offset: u32, width: u32): u32 {
-    let value: u32 = 0;
-    for (let i: u32 = 0; i < width; i++) value |= this.device.configByte(offset + i) << (i << 3);
-    return value;
-  }
-
   private writeDword(offset: u32, value: u32): void {
-    if (offset == IoRegister.GuestFeatures) this.device.setGuestFeatures(value);
+    if (offset == IoRegister.GuestFeatures) this.device.setGuestFeatures(value as u64);
     else if (offset == IoRegister.QueuePfn) this.device.setQueuePfn(this.selected, value);
   }
 

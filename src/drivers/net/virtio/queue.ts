@@ -4,17 +4,19 @@ import { fence, physRead16, physRead64, physWrite16, physWrite32 } from "../../.
 import { SegmentList } from "../segments";
 import { complain } from "./complain";
 
-// A virtqueue (virtio 0.9.5, 2.3) of 256 descriptors in the guest's memory:
-//    0x0000  descriptors     256 of { address u64, length u32, flags u16, next u16 }
-//    0x1000  available ring  flags u16, index u16, 256 heads u16, used_event u16
-//    0x2000  used ring       flags u16, index u16, 256 of { head u32, written u32 }, avail_event u16
+// A split virtqueue (virtio 0.9.5, 2.3; 1.2: 2.7) of `size` descriptors in the guest's memory:
+//    descriptors     size of { address u64, length u32, flags u16, next u16 }
+//    available ring  flags u16, index u16, size heads u16, used_event u16
+//    used ring       flags u16, index u16, size of { head u32, written u32 }, avail_event u16
 // The guest may write any of it at any time: each field is read once, and checked after that.
+
+/** Size of each queue, unless a driver of the newer interface makes it smaller. */
 export const QUEUE_SIZE: u32 = 256;
-const AVAILABLE: u64 = 0x1000;
-const USED_EVENT: u64 = AVAILABLE + 4 + 2 * (QUEUE_SIZE as u64);
-const USED: u64 = 0x2000;
-const AVAIL_EVENT: u64 = USED + 4 + 8 * (QUEUE_SIZE as u64);
-const QUEUE_BYTES: u64 = AVAIL_EVENT + 2;
+/** Where the legacy interface has the rings: the used ring on a page of its own (2.3). */
+const LEGACY_AVAILABLE: u64 = 0x1000;
+const LEGACY_USED: u64 = 0x2000;
+const RING_INDEX: u64 = 2;
+const RING_ENTRIES: u64 = 4;
 
 const enum DescriptorFlag {
   NEXT = 1,
@@ -26,6 +28,9 @@ const NO_NOTIFY: u32 = 1;
 /** An event index that the guest does not reach before it is moved on. */
 const FAR: u32 = 0x8000;
 
+/** What a queue passes that must have none of one kind of pieces. */
+export const NO_PIECES = new SegmentList();
+
 export const enum Taken {
   Chain,
   Empty,
@@ -35,9 +40,16 @@ export const enum Taken {
 
 /** The device's side of one virtqueue. */
 export class Virtqueue {
-  /** Guest-physical place of the queue; 0 while there is none. */
-  private base: u64 = 0;
-  private broken: bool = false;
+  /** Places and size as the guest has written them; they count once the queue is enabled. */
+  size: u32 = QUEUE_SIZE;
+  descriptors: u64 = 0;
+  driver: u64 = 0;
+  device: u64 = 0;
+  /** Whether the guest has enabled it. */
+  enabled: bool = false;
+  /** Whether it lies where the guest may have it. */
+  private placed: bool = false;
+  broken: bool = false;
   private eventIndex: bool = false;
   private indirect: bool = false;
   /** Whether the guest may be notifying. */
@@ -52,40 +64,67 @@ export class Virtqueue {
 
   /** Whether chains can be taken. */
   get ready(): bool {
-    return this.base != 0 && !this.broken;
+    return this.placed && !this.broken;
   }
 
-  /** Starts afresh at a place; where the guest may not have a queue there is none. */
-  place(base: u64, eventIndex: bool, indirect: bool): void {
-    this.remove();
-    if (guestOwns(base, QUEUE_BYTES)) this.base = base;
-    else complain("placed a queue where it has no memory");
+  /** Makes it smaller; a size that is no power of two, or more than there is, changes nothing. */
+  resize(size: u32): void {
+    if (size && size <= QUEUE_SIZE && !(size & (size - 1))) this.size = size;
+  }
+
+  /** Places the queue as the legacy interface has it, and enables it. */
+  placeAt(base: u64, eventIndex: bool, indirect: bool): void {
+    this.size = QUEUE_SIZE;
+    this.descriptors = base;
+    this.driver = base + LEGACY_AVAILABLE;
+    this.device = base + LEGACY_USED;
+    this.enable(eventIndex, indirect);
+  }
+
+  /** Starts afresh where the guest has placed it; where the guest may not have a queue there is none. */
+  enable(eventIndex: bool, indirect: bool): void {
+    this.disable();
+    this.enabled = true;
+    const size = this.size as u64;
+    this.placed =
+      guestOwns(this.descriptors, size << 4) &&
+      guestOwns(this.driver, (size << 1) + RING_ENTRIES + 2) &&
+      guestOwns(this.device, (size << 3) + RING_ENTRIES + 2);
+    if (!this.placed) complain("placed a queue where it has no memory");
     this.eventIndex = eventIndex;
     this.indirect = indirect;
   }
-  remove(): void {
-    this.base = 0;
-    this.broken = false;
+
+  disable(): void {
+    this.enabled = this.placed = this.broken = false;
     this.notifying = true;
     this.available = this.used = this.published = this.signalled = 0;
   }
 
-  /** Whether the guest has made chains available that are not taken. */
-  waiting(): bool {
-    return this.ready && physRead16(this.base + AVAILABLE + 2) != this.available;
+  /** As after a reset of the device. */
+  reset(): void {
+    this.disable();
+    this.size = QUEUE_SIZE;
+    this.descriptors = this.driver = this.device = 0;
   }
 
-  /** Takes the next chain: its pieces, all written by the device if `writable`, else all read, and its head. */
-  take(pieces: SegmentList, writable: bool): Taken {
+  /** Whether the guest has made chains available that are not taken. */
+  waiting(): bool {
+    return this.ready && physRead16(this.driver + RING_INDEX) != this.available;
+  }
+
+  /**
+   * Takes the next chain: the pieces that the device reads, then those that it writes. Where NO_PIECES is passed, a piece
+   * of that kind breaks the rules.
+   */
+  take(reads: SegmentList, writes: SegmentList): Taken {
     if (!this.ready) return Taken.Empty;
-    const offered = (physRead16(this.base + AVAILABLE + 2) - this.available) & 0xffff;
+    const offered = (physRead16(this.driver + RING_INDEX) - this.available) & 0xffff;
     if (offered == 0) return Taken.Empty;
-    const slot = (this.available % QUEUE_SIZE) << 1;
-    this.head = physRead16(this.base + AVAILABLE + 4 + (slot as u64));
-    pieces.clear();
-    if (offered > QUEUE_SIZE || !this.follow(pieces, writable)) {
-      this.broken = true;
-      complain("broke the rules of a queue");
+    const slot = (this.available & (this.size - 1)) << 1;
+    this.head = physRead16(this.driver + RING_ENTRIES + (slot as u64));
+    if (offered > this.size || !this.follow(this.head, reads, writes)) {
+      this.fail();
       return Taken.Broken;
     }
     this.available = (this.available + 1) & 0xffff;
@@ -97,9 +136,15 @@ export class Virtqueue {
     this.available = (this.available - 1) & 0xffff;
   }
 
+  /** The guest broke the rules. */
+  fail(): void {
+    this.broken = true;
+    complain("broke the rules of a queue");
+  }
+
   /** Gives a chain back with `written` bytes in it; the guest sees it once it is published. */
   finish(head: u32, written: u32): void {
-    const entry = this.base + USED + 4 + (((this.used % QUEUE_SIZE) << 3) as u64);
+    const entry = this.device + RING_ENTRIES + (((this.used & (this.size - 1)) << 3) as u64);
     physWrite32(entry, head);
     physWrite32(entry + 4, written);
     this.used = (this.used + 1) & 0xffff;
@@ -109,7 +154,7 @@ export class Virtqueue {
   publish(): bool {
     if (this.used == this.published || !this.ready) return false;
     this.published = this.used;
-    physWrite16(this.base + USED + 2, this.used);
+    physWrite16(this.device + RING_INDEX, this.used);
     return true;
   }
 
@@ -117,7 +162,7 @@ export class Virtqueue {
   wantsInterrupt(): bool {
     if (this.published == this.signalled || !this.ready) return false;
     fence(); // the index must be seen before the guest's wish is read
-    const wanted = this.eventIndex ? this.passedEvent() : (physRead16(this.base + AVAILABLE) & NO_INTERRUPT) == 0;
+    const wanted = this.eventIndex ? this.passedEvent() : (physRead16(this.driver) & NO_INTERRUPT) == 0;
     if (!wanted) this.signalled = this.published;
     return wanted;
   }
@@ -127,29 +172,36 @@ export class Virtqueue {
   }
   /** The index at which the guest wants to be interrupted: a new one shows that it has looked at the queue. */
   usedEvent(): u32 {
-    return this.ready && this.eventIndex ? physRead16(this.base + USED_EVENT) : 0;
+    return this.ready && this.eventIndex ? physRead16(this.usedEventAt) : 0;
   }
   private passedEvent(): bool {
-    const event = physRead16(this.base + USED_EVENT);
+    const event = physRead16(this.usedEventAt);
     return ((this.published - event - 1) & 0xffff) < ((this.published - this.signalled) & 0xffff);
+  }
+  private get usedEventAt(): u64 {
+    return this.driver + RING_ENTRIES + ((this.size << 1) as u64);
   }
 
   /** Says whether the guest should notify when it makes more available; returns whether there is more already. */
   wantNotify(wanted: bool): bool {
     if (!this.ready || !(wanted || this.notifying)) return false;
     this.notifying = wanted;
-    if (this.eventIndex) physWrite16(this.base + AVAIL_EVENT, (this.available + (wanted ? 0 : FAR)) & 0xffff);
-    else physWrite16(this.base + USED, wanted ? 0 : NO_NOTIFY);
+    const event = this.device + RING_ENTRIES + ((this.size << 3) as u64);
+    if (this.eventIndex) physWrite16(event, (this.available + (wanted ? 0 : FAR)) & 0xffff);
+    else physWrite16(this.device, wanted ? 0 : NO_NOTIFY);
     fence(); // the wish must be seen before the index is read again
     return this.waiting();
   }
 
   /** Follows the chain at `head`; false if it is not one that the guest may offer. Never longer than the queue. */
-  private follow(pieces: SegmentList, writable: bool): bool {
-    let table = this.base;
-    let entries = QUEUE_SIZE;
-    let index = this.head;
-    for (let steps: u32 = 0; steps <= QUEUE_SIZE; steps++) {
+  follow(head: u32, reads: SegmentList, writes: SegmentList): bool {
+    reads.clear();
+    writes.clear();
+    let table = this.descriptors;
+    let entries = this.size;
+    let index = head;
+    let inside = false;
+    for (let steps: u32 = 0; steps <= this.size; steps++) {
       if (index >= entries) return false;
       const address = physRead64(table + ((index << 4) as u64));
       const rest = physRead64(table + ((index << 4) as u64) + 8);
@@ -157,13 +209,16 @@ export class Virtqueue {
       const flags = ((rest >> 32) as u32) & 0xffff;
       if (length && !guestOwns(address, length as u64)) return false;
       if (flags & DescriptorFlag.INDIRECT) {
-        if (!this.indirect || table != this.base || flags & DescriptorFlag.NEXT || length & 15) return false;
+        if (!this.indirect || inside || flags & DescriptorFlag.NEXT || length & 15) return false;
+        inside = true;
         table = address;
         entries = length >> 4;
         index = 0;
         continue;
       }
-      if (((flags & DescriptorFlag.WRITE) != 0) != writable) return false;
+      const pieces = flags & DescriptorFlag.WRITE ? writes : reads;
+      // What the device reads comes before what it writes (1.2: 2.7.4.2).
+      if (pieces === NO_PIECES || (pieces === reads && writes.count)) return false;
       if (length) pieces.add(address, length);
       if (!(flags & DescriptorFlag.NEXT)) return true;
       index = (rest >> 48) as u32;

@@ -2,7 +2,7 @@ import { physOf } from "../../../metal";
 import { Frame, Handed, NetworkCard, NO_TOKEN, Offload } from "../card";
 import { netCounters } from "../counters";
 import { Feature, GsoType, HeaderFlag, NetHeader } from "./layout";
-import { QUEUE_SIZE, Taken, Virtqueue } from "./queue";
+import { NO_PIECES, QUEUE_SIZE, Taken, Virtqueue } from "./queue";
 
 /**
  * So many frames or bytes may be sent before the guest is called for them at once. A call costs the guest more than a
@@ -22,6 +22,9 @@ export class TransmitQueue {
   running: bool = false;
   /** Features that the guest has accepted. */
   features: u32 = 0;
+  headerSize: u32 = NetHeader.LegacySize;
+  /** Bytes handed to the card by the last `service`. */
+  handed: u64 = 0;
   private readonly frame: Frame = new Frame();
   /** Frames handed to the card since it last returned one. */
   private unanswered: u32 = 0;
@@ -33,6 +36,7 @@ export class TransmitQueue {
 
   /** Gives the guest back what was sent and the card what the guest offers; returns whether the card should interrupt. */
   service(): bool {
+    this.handed = 0;
     if (!this.running || !this.queue.ready) return false;
     this.reclaim();
     // While the card is full the guest need not notify: the card's interrupt comes first.
@@ -58,7 +62,7 @@ export class TransmitQueue {
   /** Takes what the guest offers, until there is no more; false if the card became full before. */
   private drain(): bool {
     for (let left = QUEUE_SIZE; left; left--) {
-      const taken = this.queue.take(this.frame, false);
+      const taken = this.queue.take(this.frame, NO_PIECES);
       if (taken == Taken.Chain) {
         if (!this.handOn()) return false;
       } else if (taken == Taken.Broken || !this.queue.wantNotify(true)) {
@@ -73,7 +77,7 @@ export class TransmitQueue {
   /** Gives the frame at hand to the card; false if that has no room. */
   private handOn(): bool {
     const frame = this.frame;
-    if (frame.length > (NetHeader.Size as u64) && this.readHeader()) {
+    if (frame.length > (this.headerSize as u64) && this.readHeader()) {
       const bytes = frame.length;
       const prompt = this.frames + 1 >= FRAMES_PER_CALL || this.bytes + bytes >= BYTES_PER_CALL;
       const handed = this.card.send(frame, this.queue.head, prompt);
@@ -84,6 +88,7 @@ export class TransmitQueue {
           this.bytes += bytes;
         }
         this.unanswered++;
+        this.handed += bytes;
         netCounters.sentFrames++;
         netCounters.sentBytes += bytes;
         return true;
@@ -102,8 +107,8 @@ export class TransmitQueue {
   /** Takes the header off the frame and what it asks for into it; false if that is not what the guest may ask. */
   private readHeader(): bool {
     const frame = this.frame;
-    frame.copyTo(physOf(header), NetHeader.Size);
-    frame.drop(NetHeader.Size);
+    frame.copyTo(physOf(header), this.headerSize);
+    frame.drop(this.headerSize);
     frame.offloads = 0;
     if (this.features & Feature.CSUM && load<u8>(header, NetHeader.Flags) & HeaderFlag.NEEDS_CSUM) {
       frame.offloads = Offload.Checksum;
