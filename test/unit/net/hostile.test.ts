@@ -30,6 +30,7 @@ function blind(machine: Machine, driver: VirtioNetDriver): void {
 }
 
 function exchange(machine: Machine, driver: VirtioNetDriver): void {
+  settle(machine); // what the card has received, it tells of only now
   driver.start();
   blind(machine, driver);
   settle(machine);
