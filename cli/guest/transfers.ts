@@ -12,7 +12,7 @@ export interface Transfer {
 }
 
 /** This machine's loopback as the guest sees it through the emulator's network. */
-const loopbackInGuest = "10.0.2.2";
+export const loopbackInGuest = "10.0.2.2";
 
 /** Text that looks random and is the same every time; text, since the guest's wget posts no zero bytes. */
 export function seededText(length: number, seed = "sheer demonstration"): Buffer {

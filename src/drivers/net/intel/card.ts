@@ -16,8 +16,6 @@ const PUSH_OUT_TIME: u64 = 250;
 /** Far more microseconds than the card needs to write what it has received and not written yet, some 40 KiB. */
 const DRAIN_TIME: u64 = 100;
 const MULTICAST_DWORDS: u32 = 128;
-/** At least 50 us between interrupts, in units of 256 ns (10.2.4.2). */
-const INTERRUPT_INTERVAL: u32 = 195;
 
 /** The delay of the interrupt for a frame sent: 4 ms, in units of 1.024 us (10.2.6.9, 10.2.6.12). */
 const SENT_DELAY: u32 = 3906;
@@ -40,6 +38,8 @@ export class IntelCard extends NetworkCard {
   private readonly transmitRing: TransmitRing;
   /** What the mask register holds, so that it is written only when that changes. */
   private mask: u32 = 0;
+  /** Microseconds between interrupts, kept for a card that is set up anew. */
+  private interval: u32 = 0;
 
   constructor(
     private readonly pci: PciFunction,
@@ -86,7 +86,7 @@ export class IntelCard extends NetworkCard {
     const detection = isPci(this.generation) ? Ctrl.ASDE : 0;
     registers.write(Register.CTRL, (registers.read(Register.CTRL) & ~forced) | Ctrl.SLU | Ctrl.FD | detection);
     setBits(registers, this.generation);
-    registers.write(Register.ITR, INTERRUPT_INTERVAL);
+    this.moderate(this.interval);
     this.startReceiving();
     this.startSending();
     return true;
@@ -191,6 +191,12 @@ export class IntelCard extends NetworkCard {
 
   interrupt(): void {
     this.registers.write(Register.ICS, Interrupt.LSC);
+  }
+
+  /** In units of 256 ns (10.2.4.2). */
+  moderate(interval: u32): void {
+    this.interval = interval;
+    this.registers.write(Register.ITR, min((interval * 125) / 32, 0xffff));
   }
 
   private readMac(): bool {

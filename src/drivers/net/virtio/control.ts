@@ -26,7 +26,9 @@ export class ControlQueue {
   service(): void {
     if (!this.running) return;
     for (let left = QUEUE_SIZE; left; left--) {
-      if (this.queue.take(this.command, this.answer) != Taken.Chain) return;
+      const taken = this.queue.take(this.command, this.answer);
+      if (taken == Taken.Empty && this.queue.wantNotify(true)) continue;
+      if (taken != Taken.Chain) return;
       if (this.answer.length == 0) return this.queue.fail();
       physWrite8(this.answer.address(0), this.carryOut() ? ControlAck.OK : ControlAck.ERR);
       this.queue.finish(this.queue.head, 1);

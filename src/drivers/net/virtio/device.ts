@@ -4,6 +4,7 @@ import { MessageListener } from "../../../pci/msix";
 import { TicketLock } from "../../../threads/lock";
 import { Cause, NetworkCard } from "../card";
 import { netCounters } from "../counters";
+import { Moderation } from "../moderation";
 import { ControlQueue } from "./control";
 import { acceptable, offeredFeatures, VERSION_1 } from "./features";
 import { NetFields } from "./fields";
@@ -32,6 +33,9 @@ export abstract class InterruptFallback extends MessageListener {
 export class VirtioNet extends InterruptHandler {
   readonly interrupts: VirtioInterrupts;
   readonly fields: NetFields;
+  private readonly moderation: Moderation;
+  /** Bytes moved since the card interrupted last. */
+  private moved: u64 = 0;
   private readonly receiveQueue: ReceiveQueue;
   private readonly transmitQueue: TransmitQueue;
   private readonly controlQueue: ControlQueue;
@@ -60,6 +64,7 @@ export class VirtioNet extends InterruptHandler {
     this.controlQueue = new ControlQueue(receiveQueue.filter);
     this.fields = new NetFields(card, receiveQueue.filter);
     this.interrupts = new VirtioInterrupts(card);
+    this.moderation = new Moderation(card);
   }
 
   deviceFeatures(): u64 {
@@ -144,6 +149,8 @@ export class VirtioNet extends InterruptHandler {
   interrupt(): void {
     netCounters.cardInterrupts++;
     this.poll();
+    this.moderation.note(this.moved);
+    this.moved = 0;
   }
   heldBack(): void {
     const fallback = this.fallback;
@@ -181,7 +188,11 @@ export class VirtioNet extends InterruptHandler {
   private service(): void {
     this.receiving = this.receiveQueue.service();
     if (this.transmitQueue.service()) this.awaitSent = true;
-    if (this.transmitQueue.isStuck() && this.card.isLost()) this.revive();
+    this.moved += this.receiveQueue.bytes + this.transmitQueue.handed;
+    if (this.transmitQueue.isStuck() && this.card.isLost()) {
+      this.revive();
+      this.receiving = this.receiveQueue.service();
+    }
     this.publish(this.receiveQueue.queue);
     this.publish(this.transmitQueue.queue);
     this.called = this.receiveQueue.queue.wantsInterrupt();
@@ -230,6 +241,7 @@ export class VirtioNet extends InterruptHandler {
 
   /** Sets the card up anew, which was reset; what it had to send is lost. */
   private revive(): void {
+    this.receiveQueue.recall();
     this.transmitQueue.abandon();
     const alive = this.card.restart();
     const fallback = this.fallback;
