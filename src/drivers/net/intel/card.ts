@@ -29,7 +29,7 @@ const NO_MAC: u64 = 0xffff_ffff_ffff;
 
 /** Everything is received: the guest's own filter is behind this one. */
 const RECEPTION: u32 = Rctl.EN | Rctl.UPE | Rctl.MPE | Rctl.BAM | Rctl.SECRC;
-const RECEIVED: u32 = Interrupt.RXT0 | Interrupt.RXO | Interrupt.RXDMT0;
+const RECEIVED: u32 = Interrupt.RXT0 | Interrupt.RXO;
 
 /** Intel's gigabit cards of the 8254x and 8257x families and their successors in chipsets. The PHY is never reset. */
 export class IntelCard extends NetworkCard {

@@ -71,7 +71,6 @@ export const enum Status {
 export const enum Interrupt {
   TXDW = 1 << 0,
   LSC = 1 << 2,
-  RXDMT0 = 1 << 4,
   RXO = 1 << 6,
   RXT0 = 1 << 7,
 }

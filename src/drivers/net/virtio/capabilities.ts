@@ -50,6 +50,7 @@ export class VirtioCapabilities {
     private readonly ports: VirtioPorts,
     private readonly window: VirtioWindow,
     private readonly hasMsix: bool,
+    private readonly portsHavePlace: bool,
   ) {}
 
   /** Where the list begins. */
@@ -65,12 +66,18 @@ export class VirtioCapabilities {
     if (register < ISR_PORT_AT)
       return describe(register - FIELDS_AT, CapType.Device, ISR_PORT_AT, MEMORY_BAR, FIELDS, FIELDS_SIZE);
     if (register < ISR_AT)
-      return describe(register - ISR_PORT_AT, CapType.Isr, ISR_AT, IO_BAR, IoRegister.IsrStatus, 1);
+      return this.describePort(register - ISR_PORT_AT, CapType.Isr, ISR_AT, IoRegister.IsrStatus, ISR, 1);
     if (register < NOTIFY_PORT_AT) return describe(register - ISR_AT, CapType.Isr, NOTIFY_PORT_AT, MEMORY_BAR, ISR, 1);
     if (register < NOTIFY_AT)
-      return describe(register - NOTIFY_PORT_AT, CapType.Notify, NOTIFY_AT, IO_BAR, IoRegister.QueueNotify, 2);
+      return this.describePort(register - NOTIFY_PORT_AT, CapType.Notify, NOTIFY_AT, IoRegister.QueueNotify, NOTIFY, 2);
     if (register < ACCESS_AT) return describe(register - NOTIFY_AT, CapType.Notify, ACCESS_AT, MEMORY_BAR, NOTIFY, 2);
     return register < END ? this.readAccess(register - ACCESS_AT) : 0;
+  }
+
+  /** As `describe`, of a port; in memory where the guest may have no place for ports: it would not know that. */
+  private describePort(offset: u32, type: CapType, next: u32, port: u32, place: u32, length: u32): u32 {
+    if (this.portsHavePlace) return describe(offset, type, next, IO_BAR, port, length);
+    return describe(offset, type, next, MEMORY_BAR, place, length);
   }
 
   /** Whether a write of this register is for `write`. */

@@ -61,7 +61,7 @@ export class VirtioFunction extends ConfigDevice {
     const window = new VirtioWindow(device);
     this.ports = ports;
     this.window = window;
-    this.capabilities = new VirtioCapabilities(ports, window, lines.hasMessages);
+    this.capabilities = new VirtioCapabilities(ports, window, lines.hasMessages, io !== null);
     this.ioBar = io === null ? 0 : (io.base() as u32);
     this.memoryBar = memory.base();
   }
