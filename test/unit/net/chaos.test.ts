@@ -13,3 +13,7 @@ describe("the device is sound after 1000 random actions of", () => {
     runChaos({ seed: 4, actions: 1000, card: true });
   });
 });
+
+it("the device is sound after a card was off its bus while it was told something, as in 10,000 actions of sequence 105", () => {
+  runChaos({ seed: 105, actions: 10_000, card: true });
+});

@@ -62,7 +62,9 @@ export class IntelCard extends NetworkCard {
 
   isLost(): bool {
     const control = this.registers.read(Register.RCTL);
-    return !(control & Rctl.EN) || !this.registers.present();
+    if (!(control & Rctl.EN) || !this.registers.present()) return true;
+    // One that was off its bus for a while has lost what was written meanwhile.
+    return !this.transmitRing.isInStep() || !this.receiveRing.isInStep();
   }
   restart(): bool {
     placeAgain(this.pci, this.registers.base);

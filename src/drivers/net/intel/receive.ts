@@ -67,6 +67,11 @@ export class ReceiveRing {
     while (!lent && this.room) this.put(this.buffer(this.tail), NO_TOKEN);
   }
 
+  /** Whether the card has what it was told last. */
+  isInStep(): bool {
+    return this.registers.read(Register.RDT) == this.told;
+  }
+
   /** Descriptors that can be given to the card. */
   get room(): u32 {
     return (this.next - this.tail - 1) % DESCRIPTORS;

@@ -82,6 +82,11 @@ export class TransmitRing {
     registers.write(Register.TDT, 0);
   }
 
+  /** Whether the card has what it was told last. */
+  isInStep(): bool {
+    return this.registers.read(Register.TDT) == this.told;
+  }
+
   get sending(): bool {
     return this.oldest != this.next;
   }
