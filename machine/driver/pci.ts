@@ -1,6 +1,6 @@
 // A guest's use of PCI: configuration space both ways, capabilities, BAR sizes (PCI Local Bus Specification 3.0, chapter 6).
 import { allOnes, type Width } from "../bits.ts";
-import { ECAM_BASE } from "../pci/bus.ts";
+import { ECAM_BASE, ECAM_BASE_1 } from "../pci/bus.ts";
 import { Config } from "../pci/function.ts";
 import type { Guest } from "../svm/guest.ts";
 
@@ -10,10 +10,15 @@ export type ConfigWay = "ports" | "ecam";
 const STATUS_CAPABILITIES = 1 << 4;
 const MULTIFUNCTION = 0x80;
 
+/** Where a function's 4 KiB of configuration space are. */
+export function ecamAddress(address: number): number {
+  return (address >> 16 ? ECAM_BASE_1 : ECAM_BASE) + (address & 0xffff) * 4096;
+}
+
 /** One function as the guest sees it. */
 export class GuestPciFunction {
   readonly guest: Guest;
-  /** Bus 15:8, device 7:3, function 2:0. */
+  /** Segment 16, bus 15:8, device 7:3, function 2:0. */
   readonly address: number;
   way: ConfigWay;
 
@@ -24,14 +29,14 @@ export class GuestPciFunction {
   }
 
   read(offset: number, width: Width): number {
-    if (this.way === "ecam") return Number(this.guest.read(ECAM_BASE + this.address * 4096 + offset, width));
+    if (this.way === "ecam") return Number(this.guest.read(ecamAddress(this.address) + offset, width));
     this.#select(offset);
     return this.guest.in(0xcfc + (offset & 3), width);
   }
 
   write(offset: number, width: Width, value: number): void {
     if (this.way === "ecam") {
-      this.guest.write(ECAM_BASE + this.address * 4096 + offset, width, value);
+      this.guest.write(ecamAddress(this.address) + offset, width, value);
       return;
     }
     this.#select(offset);

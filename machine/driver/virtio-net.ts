@@ -32,6 +32,8 @@ export interface DriverOptions {
   readonly features?: number;
   readonly vectors?: Vectors;
   readonly way?: ConfigWay;
+  /** The bus to look on; 0 unless it says otherwise. */
+  readonly bus?: number;
   /** The interface to use; "memory" is the newer one without anything in I/O space. */
   readonly interface?: "legacy" | "modern" | "memory";
   /** Guest memory for queues and buffers: 4 MiB from here on. */
@@ -72,12 +74,12 @@ export class VirtioNetDriver {
   readonly #buffers = new Map<number, number>();
   readonly #spare: number[] = [];
 
-  /** Finds the card on bus 0 and turns it on. */
+  /** Finds the card on its bus and turns it on. */
   constructor(guest: Guest, options: DriverOptions = {}) {
     this.guest = guest;
     this.options = options;
     const isVirtioNet = (pci: GuestPciFunction): boolean => pci.read(Config.VendorId, 4) === 0x1000_1af4;
-    const found = scanBus(guest, options.way).find(isVirtioNet);
+    const found = scanBus(guest, options.way, options.bus).find(isVirtioNet);
     if (!found) throw new Error("no virtio network card on the bus");
     this.pci = found;
     if (this.pci.bar(0) === 0) this.pci.write(Config.Bar0, 4, FREE_PORTS);

@@ -2,7 +2,7 @@
 import { APIC_BASE } from "../apic.ts";
 import { ascii } from "../bits.ts";
 import { IOAPIC_BASE } from "../ioapic.ts";
-import { ECAM_BASE, ECAM_BUSES } from "../pci/bus.ts";
+import { ECAM_BASE, ECAM_BASE_1, ECAM_BUSES, ECAM_BUSES_1 } from "../pci/bus.ts";
 import type { MpProcessor } from "./mp-services.ts";
 import type { TableBuilder } from "./tables.ts";
 
@@ -25,11 +25,19 @@ function table(signature: string, revision: number, body: Uint8Array): Uint8Arra
   return checksummed(bytes, 9, bytes.length);
 }
 
+/** Two segments: the one that 0xCF8 reaches too, and one with fewer buses. */
 function mcfg(): Uint8Array {
-  const body = new Uint8Array(24);
+  const body = new Uint8Array(8 + 2 * 16);
   const view = new DataView(body.buffer);
-  view.setBigUint64(8, BigInt(ECAM_BASE), true);
-  body[19] = ECAM_BUSES - 1;
+  [
+    { base: ECAM_BASE, buses: ECAM_BUSES },
+    { base: ECAM_BASE_1, buses: ECAM_BUSES_1 },
+  ].forEach(({ base, buses }, segment) => {
+    const entry = 8 + 16 * segment;
+    view.setBigUint64(entry, BigInt(base), true);
+    view.setUint16(entry + 8, segment, true);
+    body[entry + 11] = buses - 1;
+  });
   return table("MCFG", 1, body);
 }
 

@@ -6,11 +6,16 @@ import type { IoApic } from "../ioapic.ts";
 import type { MmioDevice, PhysicalMemory } from "../memory.ts";
 import type { PortDevice, PortSpace } from "../ports.ts";
 import { MESSAGE_SPACE } from "../apic.ts";
+import { routeBehind } from "./bridge.ts";
 import { Config, PciFunction, type PciHost } from "./function.ts";
 
 export const ECAM_BASE = 0xb000_0000;
 export const ECAM_BUSES = 256;
 const PAGE = 4096;
+/** A second segment, with fewer buses, that only memory reaches. */
+export const ECAM_BASE_1 = 0xa000_0000;
+export const ECAM_BUSES_1 = 16;
+const SEGMENT_1 = 0x1_0000;
 const CONFIG_PORTS = 0xcf8;
 const ADDRESS_ENABLE = 0x8000_0000;
 
@@ -29,7 +34,7 @@ export interface BusOptions {
   readonly message: (address: number, data: number) => void;
 }
 
-/** Address of a function as buses write it. */
+/** Address of a function as buses write it; a segment other than 0 above. */
 export function pciAddress(bus: number, device: number, func: number): number {
   return (bus << 8) | (device << 3) | func;
 }
@@ -54,7 +59,8 @@ export class PciBus implements PciHost {
     this.#ioApic = ioApic;
     this.#message = message;
     ports.add(CONFIG_PORTS, 8, this.#mechanism1());
-    memory.map(ECAM_BASE, ECAM_BUSES << 20, this.#ecam());
+    memory.map(ECAM_BASE, ECAM_BUSES << 20, this.#ecam(0));
+    memory.map(ECAM_BASE_1, ECAM_BUSES_1 << 20, this.#ecam(SEGMENT_1));
   }
 
   attach(pci: PciFunction, device: number, func = 0, bus = 0): void {
@@ -73,8 +79,12 @@ export class PciBus implements PciHost {
     return [...this.#functions.values()];
   }
 
+  /** The function that a configuration access to this address reaches. */
   find(address: number): PciFunction | undefined {
-    return this.#functions.get(address);
+    const segment = [...this.#functions.values()].filter((other) => other.address >>> 16 === address >>> 16);
+    // The host bridge's own buses take what is for them; only other numbers reach bridges.
+    const own = segment.some((other) => other.address >>> 8 === address >>> 8);
+    return own ? this.#functions.get(address) : routeBehind(segment, address);
   }
 
   /** The input of the I/O APIC that a function's INTx is wired to. */
@@ -138,7 +148,7 @@ export class PciBus implements PciHost {
   }
 
   #read(address: number, offset: number, width: Width): number {
-    return this.#functions.get(address)?.readConfig(offset, width) ?? allOnes(width);
+    return this.find(address)?.readConfig(offset, width) ?? allOnes(width);
   }
 
   #mechanism1(): PortDevice {
@@ -152,16 +162,16 @@ export class PciBus implements PciHost {
       writePort: (offset, width, value) => {
         if (offset === 0 && width === 4) this.#address = (value & 0x80ff_fffc) >>> 0;
         if (offset < 4 || !(this.#address & ADDRESS_ENABLE)) return;
-        this.#functions.get(target())?.writeConfig((this.#address & 0xfc) + offset - 4, width, value);
+        this.find(target())?.writeConfig((this.#address & 0xfc) + offset - 4, width, value);
       },
     };
   }
 
-  #ecam(): MmioDevice {
+  #ecam(segment: number): MmioDevice {
+    const target = (offset: number): number => segment | (offset >>> 12);
     return {
-      readMmio: (offset, width) => this.#read(offset >>> 12, offset & 0xfff, width),
-      writeMmio: (offset, width, value) =>
-        this.#functions.get(offset >>> 12)?.writeConfig(offset & 0xfff, width, value),
+      readMmio: (offset, width) => this.#read(target(offset), offset & 0xfff, width),
+      writeMmio: (offset, width, value) => this.find(target(offset))?.writeConfig(offset & 0xfff, width, value),
     };
   }
 }

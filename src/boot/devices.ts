@@ -2,6 +2,7 @@ import { settings } from "../config/settings";
 import { reportNetwork } from "../drivers/net/attach";
 import { BroadcomDriver } from "../drivers/net/broadcom/driver";
 import { IntelDriver } from "../drivers/net/intel/driver";
+import { watch } from "../pci/bridge";
 import { ConcealDriver } from "../pci/conceal";
 import { DeviceMatching } from "../pci/matching";
 import { useMcfg } from "../pci/mcfg";
@@ -22,7 +23,7 @@ export function attachDevices(): void {
   const scan = new FunctionScan();
   while (scan.advance()) {
     const driver = matching.choose(scan.identity);
-    if (driver !== null) driver.attach(scan.identity);
+    if (driver === null || !driver.attach(scan.identity)) watch(scan.identity);
   }
   reportNetwork();
 }

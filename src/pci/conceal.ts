@@ -6,7 +6,8 @@ import { logAddress, PciFunction } from "./config";
 import { DeviceDriver } from "./driver";
 import { Command, Header, HeaderType } from "./header";
 import { PciIdentity } from "./identity";
-import { AbsentFunction, showConfig } from "./mediated";
+import { AbsentFunction } from "./function";
+import { guestConfig } from "./guest";
 
 /**
  * Makes functions vanish: their configuration space reads as if nothing were there, and with decoding and bus mastering
@@ -28,8 +29,9 @@ export class ConcealDriver extends DeviceDriver {
   attach(identity: PciIdentity): bool {
     const address = identity.address;
     detachFirmwareDriver(address >> 8, (address >> 3) & 31, address & 7);
-    const hidden = showConfig(new AbsentFunction(address, this.lock));
-    if (hidden) silence(new PciFunction(address), identity.headerType);
+    const pci = new PciFunction(address);
+    const hidden = guestConfig.begin() && guestConfig.add(new AbsentFunction(pci, this.lock));
+    if (hidden) silence(pci, identity.headerType);
     const line = hidden ? log.info("concealed: ") : log.error("cannot be concealed: ");
     logAddress(address);
     line.end();

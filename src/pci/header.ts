@@ -46,6 +46,7 @@ export const enum BarFlag {
 
 /** Capability IDs (PCI Local Bus 3.0, appendix H). */
 export const enum CapabilityId {
+  PowerManagement = 0x01,
   Msi = 0x05,
   Vendor = 0x09,
   Express = 0x10,

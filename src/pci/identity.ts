@@ -1,10 +1,10 @@
 import { Selector } from "../config/device-rules";
-import { configSpace } from "./config";
+import { NOWHERE, PciFunction } from "./config";
 import { Header, HeaderType, MULTIFUNCTION } from "./header";
 
 /** What a function says of itself, by which rules and drivers know it. */
 export class PciIdentity {
-  /** Bus 15:8, device 7:3, function 2:0, as the firmware has numbered the buses. */
+  /** Segment 31:16, bus 15:8, device 7:3, function 2:0, as the firmware has numbered the buses. */
   address: u32 = 0;
   /** Device ID 31:16, vendor ID 15:0. */
   id: u32 = 0;
@@ -16,21 +16,22 @@ export class PciIdentity {
   revision: u32 = 0;
   headerType: u32 = 0;
   multifunction: bool = false;
+  private readonly pci: PciFunction = new PciFunction(NOWHERE);
 
   /** Reads what the function at an address says; false if there is none. */
   read(address: u32): bool {
-    this.address = address;
-    this.id = configSpace.read(address, Header.VendorId, 4);
+    const pci = this.pci;
+    this.address = pci.address = address;
+    this.id = pci.read32(Header.VendorId);
     if ((this.id & 0xffff) == 0xffff) return false;
-    const revision = configSpace.read(address, Header.RevisionId, 4);
+    const revision = pci.read32(Header.RevisionId);
     this.classCode = revision >> 16;
     this.interface = (revision >> 8) & 0xff;
     this.revision = revision & 0xff;
-    const header = configSpace.read(address, Header.HeaderType, 1);
+    const header = pci.read8(Header.HeaderType);
     this.headerType = header & ~MULTIFUNCTION;
     this.multifunction = (header & MULTIFUNCTION) != 0;
-    const endpoint = this.headerType == HeaderType.Endpoint;
-    this.subsystem = endpoint ? configSpace.read(address, Header.SubsystemVendorId, 4) : 0;
+    this.subsystem = this.headerType == HeaderType.Endpoint ? pci.read32(Header.SubsystemVendorId) : 0;
     return true;
   }
 }

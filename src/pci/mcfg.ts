@@ -14,12 +14,13 @@ const enum Entry {
   LastBus = 11,
 }
 
-/** Takes the ECAM ranges of segment 0, the one that 0xCF8 names too, from the MCFG table at a physical address. */
+/** Takes the ECAM ranges of all segments from the MCFG table at a physical address. */
 export function useMcfg(table: u64): void {
   const end = table + (physRead32(table + Mcfg.Length) as u64);
   for (let entry = table + Mcfg.Entries; entry + Mcfg.EntrySize <= end; entry += Mcfg.EntrySize) {
-    if (physRead16(entry + Entry.Segment) != 0) continue;
     const first = physRead8(entry + Entry.FirstBus);
-    configSpace.useEcam(physRead64(entry + Entry.Base), first, physRead8(entry + Entry.LastBus));
+    const last = physRead8(entry + Entry.LastBus);
+    if (last < first) continue;
+    configSpace.useEcam(physRead16(entry + Entry.Segment), physRead64(entry + Entry.Base), first, last);
   }
 }

@@ -30,6 +30,14 @@ export class VirtualMsix {
   /** `entries` is at most 32. */
   constructor(readonly entries: u32) {
     this.table = new StaticArray<u32>(entries * Entry.Dwords);
+    this.reset();
+  }
+
+  /** As after power-on: off, all masked, nothing pending. */
+  reset(): void {
+    const entries = this.entries;
+    this.control = this.pending = 0;
+    for (let i: u32 = 0; i < entries * Entry.Dwords; i++) unchecked((this.table[i] = 0));
     for (let i: u32 = 0; i < entries; i++) unchecked((this.table[i * Entry.Dwords + Entry.VectorControl] = MASKED));
   }
 

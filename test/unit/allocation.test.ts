@@ -44,7 +44,7 @@ describe("the call graph", () => {
     ["exit", "$src/drivers/net/virtio/"],
     ["exit", "$src/decode/strings/"],
     ["exit", "$src/interrupt/apic/LocalApic#write"],
-    ["exit", "$src/pci/mediated/"],
+    ["exit", "$src/pci/guest/"],
     ["exit", "$src/threads/scheduler/Scheduler#turn"],
     ["thread", "$src/log/uart/Transmitter#"],
     ["trap", "$src/control/trap/Traps#report"],

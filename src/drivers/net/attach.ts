@@ -10,8 +10,9 @@ import { logAddress, PciFunction } from "../../pci/config";
 import { DeviceDriver } from "../../pci/driver";
 import { CapabilityId, Command, Header } from "../../pci/header";
 import { PciIdentity } from "../../pci/identity";
-import { showConfig } from "../../pci/mediated";
+import { guestConfig } from "../../pci/guest";
 import { MsiCapability } from "../../pci/msi";
+import { Socket } from "../../pci/socket";
 import { NetworkCard } from "./card";
 import { CardInterrupts } from "./virtio/card-interrupts";
 import { VirtioNet } from "./virtio/device";
@@ -49,7 +50,7 @@ export abstract class NetworkDriver extends DeviceDriver {
     pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
     const card = this.makeCard(pci, identity.id, memoryBar.base());
     const front = card.start() ? makeFront(pci, card, ioBar, memoryBar) : null;
-    if (front === null || !front.show() || !showConfig(front)) {
+    if (front === null || !front.show() || !guestConfig.begin() || !guestConfig.add(new Socket(pci, front))) {
       card.stop();
       guestSpace.unhook(memoryBar.base());
       pci.write16(Header.Command, command);

@@ -1,6 +1,8 @@
 import { log } from "../../log/log";
 import { devicePages } from "../../memory/device-pages";
-import { AbsentFunction, showConfig } from "../../pci/mediated";
+import { PciFunction } from "../../pci/config";
+import { AbsentFunction } from "../../pci/function";
+import { guestConfig } from "../../pci/guest";
 import { TicketLock } from "../../threads/lock";
 import { DmaTables, Domain } from "../page-tables";
 import { Iommus, IommuUnit } from "../unit";
@@ -49,7 +51,8 @@ export class AmdIommus extends Iommus {
     const lock = new TicketLock();
     for (let i = 0; i < this.all.length; i++) {
       const unit = this.all[i];
-      if (unit.segment == 0 && !showConfig(new AbsentFunction(unit.device, lock)))
+      const pci = new PciFunction((unit.segment << 16) | unit.device);
+      if (!guestConfig.begin() || !guestConfig.add(new AbsentFunction(pci, lock)))
         log.warn("the IOMMU's PCI function cannot be hidden").end();
     }
   }

@@ -1,5 +1,6 @@
 // A machine with other PCI functions beside its cards.
 import { GuestPciFunction, type ConfigWay } from "../../../machine/driver/pci.ts";
+import { PciBridge } from "../../../machine/pci/bridge.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 import { Command, Config, PciFunction, type Identity } from "../../../machine/pci/function.ts";
 
@@ -53,4 +54,21 @@ export function addMemoryFunction(
   pci.writeConfig(Config.Bar0 + 4, 4, ports);
   pci.writeConfig(Config.Command, 2, Command.Io | Command.Memory | Command.BusMaster);
   return pci;
+}
+
+/** Puts a bridge on a slot, as firmware numbers it: its buses are `secondary` to `subordinate`. */
+export function addBridge(machine: Machine, slot: string, secondary: number, subordinate: number): PciBridge {
+  const bridge = new PciBridge();
+  const address = at(slot);
+  machine.bus.attach(bridge, (address >> 3) & 31, address & 7, address >> 8);
+  bridge.number(address >> 8, secondary, subordinate);
+  return bridge;
+}
+
+/** Plugs the machine's card in behind a bridge, as device 0, with its registers where they were. */
+export function plugCard(machine: Machine, bridge: PciBridge): void {
+  const { pci } = machine.card;
+  machine.bus.detach(pci);
+  bridge.plug(pci, machine.bus, 0);
+  pci.writeConfig(Config.Command, 2, Command.Io | Command.Memory);
 }

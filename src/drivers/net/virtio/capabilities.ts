@@ -1,3 +1,4 @@
+import { CapabilityMap } from "../../../pci/capability";
 import { CapabilityId } from "../../../pci/header";
 import { widthMask } from "../../../pci/widths";
 import { Common, IoRegister } from "./layout";
@@ -15,7 +16,8 @@ const ISR_AT: u32 = 0x80;
 const NOTIFY_PORT_AT: u32 = 0x90;
 const NOTIFY_AT: u32 = 0xa4;
 const ACCESS_AT: u32 = 0xb8;
-const END: u32 = 0xcc;
+/** From here on is room for others. */
+export const CAPABILITIES_END: u32 = 0xcc;
 const IO_BAR: u32 = 0;
 const MEMORY_BAR: u32 = 1;
 /** Where a driver finds the first register of a function's own fields at least (1.2: 5.1.4). */
@@ -46,11 +48,13 @@ export class VirtioCapabilities {
   private accessOffset: u32 = 0;
   private accessLength: u32 = 0;
 
+  /** `card` has those of the card's own that the guest sees too: they come last. */
   constructor(
     private readonly ports: VirtioPorts,
     private readonly window: VirtioWindow,
     private readonly hasMsix: bool,
     private readonly portsHavePlace: bool,
+    private readonly card: CapabilityMap,
   ) {}
 
   /** Where the list begins. */
@@ -71,7 +75,7 @@ export class VirtioCapabilities {
     if (register < NOTIFY_AT)
       return this.describePort(register - NOTIFY_PORT_AT, CapType.Notify, NOTIFY_AT, IoRegister.QueueNotify, NOTIFY, 2);
     if (register < ACCESS_AT) return describe(register - NOTIFY_AT, CapType.Notify, ACCESS_AT, MEMORY_BAR, NOTIFY, 2);
-    return register < END ? this.readAccess(register - ACCESS_AT) : 0;
+    return register < CAPABILITIES_END ? this.readAccess(register - ACCESS_AT) : this.card.read(register);
   }
 
   /** As `describe`, of a port; in memory where the guest may have no place for ports: it would not know that. */
@@ -82,7 +86,7 @@ export class VirtioCapabilities {
 
   /** Whether a write of this register is for `write`. */
   covers(register: u32): bool {
-    return register >= ACCESS_AT && register < END;
+    return register >= ACCESS_AT && register < CAPABILITIES_END;
   }
 
   write(register: u32, value: u32, mask: u32): void {
@@ -112,7 +116,7 @@ export class VirtioCapabilities {
       case Cap.Extra:
         return this.accessible() ? this.readAccessed() & widthMask(this.accessLength) : 0;
       default:
-        return describe(offset, CapType.Access, 0, 0, 0, 0);
+        return describe(offset, CapType.Access, this.card.first, 0, 0, 0);
     }
   }
 

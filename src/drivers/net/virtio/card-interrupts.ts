@@ -9,6 +9,8 @@ import { processors } from "../../../vcpu/processors";
 import { InterruptFallback, VirtioNet } from "./device";
 
 const RECEIVE_QUEUE: u32 = 0;
+/** No command register has this value. */
+const UNKNOWN: u32 = 0xffff_ffff;
 
 /**
  * How the card behind interrupts: by its INTx line, or while the guest uses MSI-X by MSI. That carries a private vector to
@@ -57,6 +59,13 @@ export class CardInterrupts extends InterruptFallback {
     if (messages) this.setMessage();
     else if (msi !== null) msi.disable();
     return true;
+  }
+
+  /** The same for a card that has been told nothing yet. */
+  renew(guestCommand: u32): void {
+    this.command = UNKNOWN;
+    this.messages = false;
+    this.route(guestCommand);
   }
 
   messagesChanged(): void {

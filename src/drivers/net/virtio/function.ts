@@ -1,11 +1,13 @@
+import { log } from "../../../log/log";
 import { guestMemory } from "../../../memory/guest";
 import { guestSpace } from "../../../memory/space";
 import { Bar } from "../../../pci/bar";
+import { CapabilityMap } from "../../../pci/capability";
 import { PciFunction } from "../../../pci/config";
-import { ALL_ONES, BarFlag, Command, Header, Status } from "../../../pci/header";
-import { ConfigDevice } from "../../../pci/mediated";
+import { ConfigDevice } from "../../../pci/function";
+import { ALL_ONES, BarFlag, CapabilityId, Command, Header, Status } from "../../../pci/header";
 import { portHooks } from "../../../vcpu/io";
-import { VirtioCapabilities } from "./capabilities";
+import { CAPABILITIES_END, VirtioCapabilities } from "./capabilities";
 import { CardInterrupts } from "./card-interrupts";
 import { VirtioNet } from "./device";
 import { ETHERNET_CLASS, VIRTIO_NET_ID, VIRTIO_NET_SUBSYSTEM } from "./layout";
@@ -35,6 +37,8 @@ const GUEST_COMMANDS: u32 =
 /** Cache line size and latency timer: kept for the guest, without effect. */
 const TIMER_BITS: u32 = 0x0000_ffff;
 const MULTIFUNCTION: u32 = 0x0080_0000;
+/** Capabilities lie below (PCI Local Bus 3.0, 6.7). */
+const CONVENTIONAL_END: u32 = 0x100;
 
 /** The device's face on the PCI bus. */
 export class VirtioFunction extends ConfigDevice {
@@ -46,22 +50,26 @@ export class VirtioFunction extends ConfigDevice {
   /** BARs as the guest has written them; what lies where is in `ports` and `window`. */
   private ioBar: u32;
   private memoryBar: u64;
+  /** Halves of the memory BAR that have been written since it was whole: bit 0 the lower. */
+  private halves: u32 = 0;
   /** Whether the device has been silenced: then it answers as if it were not there. */
   private dead: bool = false;
+  /** Whether the card has been plugged in and not been started yet. */
+  private cold: bool = false;
 
   constructor(
-    private readonly pci: PciFunction,
+    pci: PciFunction,
     private readonly device: VirtioNet,
     private readonly lines: CardInterrupts,
     io: Bar | null,
     private readonly memory: Bar,
   ) {
-    super(pci.address, device.lock);
+    super(pci, device.lock);
     const ports = new VirtioPorts(device, io === null ? IO_SIZE : (io.size as u32));
     const window = new VirtioWindow(device);
     this.ports = ports;
     this.window = window;
-    this.capabilities = new VirtioCapabilities(ports, window, lines.hasMessages, io !== null);
+    this.capabilities = new VirtioCapabilities(ports, window, lines.hasMessages, io !== null, shownOf(pci));
     this.ioBar = io === null ? 0 : (io.base() as u32);
     this.memoryBar = memory.base();
   }
@@ -79,6 +87,7 @@ export class VirtioFunction extends ConfigDevice {
     this.placePorts();
     if (this.window.decoding) this.placeWindow();
     this.lines.route(this.command);
+    if (this.cold && this.window.decoding && this.window.base) this.warmUp();
     this.device.setBusMaster((command & Command.BusMaster) != 0);
   }
 
@@ -89,6 +98,28 @@ export class VirtioFunction extends ConfigDevice {
     this.lines.cut();
     this.window.decoding = false;
     this.placePorts();
+  }
+
+  /** The card is gone, and with it all that the guest had told it. */
+  unplugged(): void {
+    this.device.setStatus(0);
+    this.device.interrupts.msix.reset();
+    this.setCommand(0);
+    guestSpace.unhook(this.window.base);
+    this.window.base = this.memoryBar = 0;
+    this.ioBar = this.timers = 0;
+  }
+
+  /** A card can be started when the guest has given it a place for its registers. */
+  plugged(): void {
+    this.cold = true;
+  }
+
+  private warmUp(): void {
+    this.memory.move(this.window.base);
+    this.lines.renew(this.command);
+    this.cold = !this.device.card.start();
+    if (this.cold) log.warn("the network card that was plugged in does not start").end();
   }
 
   readDword(register: u32): u32 {
@@ -160,16 +191,21 @@ export class VirtioFunction extends ConfigDevice {
     if (this.lines.route(this.command)) this.device.poll();
   }
 
-  /** A 64-bit register is complete with its upper half; until then, and while it holds a sizing value, nothing moves. */
+  /**
+   * Nothing moves while decoding is off, nor to an address of which only half is new: with decoding on, a register of 64
+   * bits is whole when both halves have been written, in either order, or when it is again what it was, as after sizing.
+   */
   private writeMemoryBar(register: u32, value: u32): void {
     const size = this.memory.size;
     if (register == Place.MemoryBar) {
       this.memoryBar = ((this.memoryBar & ~(0xffff_ffff as u64)) | (value as u64)) & -size;
-      if (!this.memory.is64) this.placeWindow();
+      this.halves |= this.memory.is64 ? 1 : 3;
     } else if (this.memory.is64) {
       this.memoryBar = (((value as u64) << 32) | (this.memoryBar & 0xffff_ffff)) & -size;
-      this.placeWindow();
+      this.halves |= 2;
     }
+    if (this.window.decoding && this.halves == 3) this.placeWindow();
+    if (this.memoryBar == this.window.base) this.halves = 0;
   }
 
   /** Hooks the I/O registers where the guest has placed them, while it has I/O decoding on. */
@@ -185,6 +221,7 @@ export class VirtioFunction extends ConfigDevice {
   private placeWindow(): void {
     const base = this.memoryBar;
     const size = this.memory.size;
+    this.halves = 0;
     const sizing = (base as u32) == (-size as u32);
     if (base == 0 || base == this.window.base || sizing || !guestMemory.permits(base, size)) return;
     this.device.addressesChange();
@@ -193,8 +230,15 @@ export class VirtioFunction extends ConfigDevice {
       this.window.base = base;
       this.memory.move(base);
       this.device.card.moved(base);
-    } else {
+    } else if (this.window.base) {
       guestSpace.hook(this.window.base, size, this.window);
     }
   }
+}
+
+/** Of several functions of one device, systems expect all to be PCI Express or none: the card's capability is shown. */
+function shownOf(pci: PciFunction): CapabilityMap {
+  const shown = new CapabilityMap(pci, CAPABILITIES_END, CONVENTIONAL_END);
+  if (pci.multifunction) shown.show(CapabilityId.Express);
+  return shown;
 }
