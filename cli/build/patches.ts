@@ -18,6 +18,13 @@ const patches: Patch[] = [
     forbidden: /\bi(?:32|64)_atomic_(?!\w*_shared_default32)\w+\(&instance/,
   },
   {
+    why: "the short ways for frequent exits become part of the loops around the guest's runs, whoever else calls them",
+    pattern:
+      /^static (?=\w+ w2c_core_src0x2F(?:decode0x2Ffast0x2FcarryOutPlainMove|vcpu0x2Fsvm0x2Fexit0x2FknownCode)\w*\()/gm,
+    replacement: "static inline __attribute__((always_inline)) ",
+    optional: true,
+  },
+  {
     why: "linear memory lies at virtual 0: a pointer of the core is a machine pointer",
     pattern: /^#define MEM_ADDR\(mem, addr, n\) &\(\(mem\)->data\[addr\]\)$/m,
     replacement: "#define MEM_ADDR(mem, addr, n) ((u8*)(uintptr_t)(addr))",

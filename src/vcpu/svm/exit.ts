@@ -84,7 +84,7 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
 /** Where the guest goes on after its CPUID, or 0 if that is not known at once or is not all. */
 function afterCpuid(vcpu: SvmVcpu): u64 {
   const vmcb = vcpu.vmcb;
-  if (svmFeatures.nextRipSave) return goesOn(vcpu) ? vmcb.nextRip : 0;
+  if (vmcb.nextRip) return goesOn(vcpu) ? vmcb.nextRip : 0; // 0 on processors that do not save it
   const code = knownCode(vcpu);
   return code && physRead16(code) == Opcode.Cpuid ? vmcb.rip + 2 : 0;
 }
