@@ -7,7 +7,7 @@ import { guestSpace } from "../../src/memory/space";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
 import { ExitCode } from "../../src/vcpu/svm/vmcb";
-export { boot, processor, thread, trap, wake } from "../../src/main";
+export { boot, processor, thread, trap, vmxExit, vmxWake, wake } from "../../src/main";
 
 const HOOK_LEAF: u32 = 0x5348_dea0;
 
