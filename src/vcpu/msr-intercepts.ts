@@ -2,4 +2,9 @@
 export abstract class MsrIntercepts {
   abstract interceptRead(index: u32): void;
   abstract interceptWrite(index: u32): void;
+
+  interceptBoth(index: u32): void {
+    this.interceptRead(index);
+    this.interceptWrite(index);
+  }
 }

@@ -1,3 +1,4 @@
+import { FirmwareContext } from "../boot/info";
 import { ProcessorCounters } from "../control/counters";
 import { Instruction } from "../decode/instruction";
 import { CodePlaces } from "../decode/place";
@@ -5,7 +6,7 @@ import { ApicMode, LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
 import { RecentHook } from "../memory/hooks";
-import { atomicExchange32, atomicLoad32, atomicStore32 } from "../metal";
+import { atomicExchange32, atomicLoad32, atomicStore32, physRead64 } from "../metal";
 import { scheduler } from "../threads/scheduler";
 import { processors } from "./processors";
 
@@ -67,6 +68,8 @@ export const enum Rflags {
   Ac = 1 << 18,
 }
 
+const RESET_RIP: u64 = 0xfff0;
+
 /** The guest's general registers, RIP and RFLAGS: in memory from exit to entry, on every vendor's processor. */
 @unmanaged
 export class Registers {
@@ -95,6 +98,30 @@ export class Registers {
   }
   @inline set(index: u32, value: u64): void {
     store<u64>(changetype<usize>(this) + ((index as usize) << 3), value);
+  }
+
+  /** As the firmware had them when it called Sheer, with the call returning `status`. */
+  resumeFirmware(context: FirmwareContext, status: u64): void {
+    this.rax = status;
+    this.rbx = context.rbx;
+    this.rbp = context.rbp;
+    this.rsi = context.rsi;
+    this.rdi = context.rdi;
+    this.r12 = context.r12;
+    this.r13 = context.r13;
+    this.r14 = context.r14;
+    this.r15 = context.r15;
+    this.rip = physRead64(context.rsp);
+    this.rsp = context.rsp + 8;
+    this.rflags = context.rflags;
+  }
+
+  /** As INIT leaves them (AMD APM 2, table 14-1; Intel SDM 3, table 10-1); `signature` is EAX of CPUID leaf 1. */
+  reset(signature: u32): void {
+    for (let i: u32 = 0; i < 16; i++) this.set(i, 0);
+    this.rdx = signature as u64;
+    this.rip = RESET_RIP;
+    this.rflags = 2;
   }
 }
 

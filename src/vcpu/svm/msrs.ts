@@ -1,9 +1,5 @@
-import { ApicMode } from "../../interrupt/apic";
-import { MSR_APIC_BASE, MSR_X2APIC_INTERRUPT_COMMAND, MSR_X2APIC_TASK_PRIORITY } from "../../interrupt/apic-registers";
-import { apicBase } from "../../interrupt/apic-base";
-import { guestSpace } from "../../memory/space";
-import { memoryTypes } from "../../memory/types";
-import { cpuid, tryRdmsr, tryWrmsr } from "../../metal";
+import { cpuid } from "../../metal";
+import { sharedMsrs } from "../msrs";
 import { EFER_SVME, SvmVcpu } from "./vcpu";
 import { MsrPermissions } from "./permissions";
 import { topOfMemory } from "./top-of-memory";
@@ -37,21 +33,14 @@ class SvmMsrs {
   private eferBits: u64 = 0;
 
   begin(): void {
-    apicBase.begin(this.permissions);
-    memoryTypes.interceptBy(this.permissions);
-    topOfMemory.begin(this.permissions);
-    this.permissions.interceptWrite(MSR_X2APIC_INTERRUPT_COMMAND);
-    this.interceptBoth(MSR_X2APIC_TASK_PRIORITY);
-    this.interceptBoth(Msr.Efer);
-    this.interceptBoth(Msr.VmCr);
-    this.interceptBoth(Msr.VmHsavePa);
-    this.interceptBoth(Msr.SvmKey);
+    const permissions = this.permissions;
+    sharedMsrs.begin(permissions);
+    topOfMemory.begin(permissions);
+    permissions.interceptBoth(Msr.Efer);
+    permissions.interceptBoth(Msr.VmCr);
+    permissions.interceptBoth(Msr.VmHsavePa);
+    permissions.interceptBoth(Msr.SvmKey);
     this.eferBits = supportedEferBits();
-  }
-
-  private interceptBoth(index: u32): void {
-    this.permissions.interceptRead(index);
-    this.permissions.interceptWrite(index);
   }
 
   /** False if the guest gets #GP. */
@@ -67,21 +56,10 @@ class SvmMsrs {
       case Msr.VmHsavePa:
       case Msr.SvmKey:
         break;
-      case MSR_APIC_BASE:
-        value = apicBase.read(vcpu);
-        break;
-      case MSR_X2APIC_TASK_PRIORITY:
-        if (vcpu.apic.mode != ApicMode.X2apic) return false;
-        value = vcpu.apic.taskPriority;
-        break;
-      default: {
-        const result = vcpu.scratch();
-        if (!tryRdmsr(index, result)) return false;
-        value = load<u64>(result);
-      }
+      default:
+        return sharedMsrs.read(vcpu, index);
     }
-    vcpu.registers.rax = value & 0xffff_ffff;
-    vcpu.registers.rdx = value >> 32;
+    sharedMsrs.answer(vcpu, value);
     return true;
   }
 
@@ -90,23 +68,14 @@ class SvmMsrs {
     switch (index) {
       case Msr.Efer:
         return this.writeEfer(vcpu, value);
-      case MSR_APIC_BASE:
-        return apicBase.write(vcpu, value);
-      case MSR_X2APIC_INTERRUPT_COMMAND:
-        return vcpu.apic.writeCommand(value);
-      case MSR_X2APIC_TASK_PRIORITY:
-        if (vcpu.apic.mode != ApicMode.X2apic || value > 0xff) return false;
-        vcpu.apic.writeTaskPriority(value as u32);
-        return true;
       case Msr.VmCr: // locked: writes are ignored
         return true;
       case Msr.VmHsavePa:
       case Msr.SvmKey:
         return false;
       default:
-        if (!tryWrmsr(index, value)) return false;
-        if (memoryTypes.has(index)) guestSpace.setMemoryType(index, value);
-        else if (topOfMemory.has(index)) topOfMemory.set(index, value);
+        if (!sharedMsrs.write(vcpu, index, value)) return false;
+        if (topOfMemory.has(index)) topOfMemory.set(index, value);
         return true;
     }
   }

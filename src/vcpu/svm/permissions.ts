@@ -1,6 +1,7 @@
 import { physOf } from "../../metal";
 import { takePages } from "../../memory/frames";
 import { MsrIntercepts } from "../msr-intercepts";
+import { setBit } from "../permission-bits";
 import { PortIntercepts } from "../ports";
 
 /** The I/O permissions map: one bit a port, and three more for accesses across the last (AMD APM 2, 15.10.1). */
@@ -43,10 +44,4 @@ export class MsrPermissions extends MsrIntercepts {
     const range = index >= 0xc001_0000 ? MsrRange.Amd : index >= 0xc000_0000 ? MsrRange.High : MsrRange.Low;
     setBit(this.map + range + (bit >> 3), (bit & 7) + access, true);
   }
-}
-
-function setBit(byte: usize, bit: u32, on: bool): void {
-  const mask: u32 = 1 << bit;
-  const old: u32 = load<u8>(byte);
-  store<u8>(byte, on ? old | mask : old & ~mask);
 }

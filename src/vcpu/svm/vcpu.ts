@@ -44,7 +44,6 @@ const DR6_AFTER_INIT: u64 = 0xffff_0ff0;
 const DR7_AFTER_INIT: u64 = 0x400;
 const RESET_SELECTOR: u32 = 0xf000;
 const RESET_BASE: u64 = 0xffff_0000;
-const RESET_RIP: u64 = 0xfff0;
 /** Segment attributes in real mode: present, and code, data, LDT or busy TSS. */
 const enum Attributes {
   Ldt = 0x82,
@@ -70,7 +69,7 @@ export class SvmVcpu extends Vcpu {
     readonly run: GuestRun,
     index: u32,
   ) {
-    super(run.registers, index);
+    super(run, index);
     this.vmcb = changetype<Vmcb>(takePages(1));
     run.guestVmcb = physOf(changetype<usize>(this.vmcb));
     run.hostVmcb = physOf(takePages(1));
@@ -244,13 +243,9 @@ export class SvmVcpu extends Vcpu {
   }
 
   reset(): void {
-    const registers = this.registers;
-    for (let i: u32 = 0; i < 16; i++) registers.set(i, 0);
     const signature = memory.data(32, 8); // the same on every processor
     cpuid(1, 0, signature);
-    registers.rdx = load<u32>(signature) as u64;
-    registers.rip = RESET_RIP;
-    registers.rflags = 2;
+    this.registers.reset(load<u32>(signature));
     const vmcb = this.vmcb;
     vmcb.cr0 = CR0_AFTER_INIT | (vmcb.cr0 & CR0_KEPT_BY_INIT);
     vmcb.cr2 = vmcb.cr3 = vmcb.cr4 = 0;
@@ -284,19 +279,7 @@ export class SvmVcpu extends Vcpu {
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
   resumeFirmware(context: FirmwareContext, status: u64): void {
-    const registers = this.registers;
-    registers.rax = status;
-    registers.rbx = context.rbx;
-    registers.rbp = context.rbp;
-    registers.rsi = context.rsi;
-    registers.rdi = context.rdi;
-    registers.r12 = context.r12;
-    registers.r13 = context.r13;
-    registers.r14 = context.r14;
-    registers.r15 = context.r15;
-    registers.rip = physRead64(context.rsp);
-    registers.rsp = context.rsp + 8;
-    registers.rflags = context.rflags;
+    this.registers.resumeFirmware(context, status);
     const vmcb = this.vmcb;
     vmcb.cr0 = context.cr0;
     vmcb.cr3 = context.cr3;

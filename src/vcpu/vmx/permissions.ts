@@ -1,6 +1,7 @@
 import { physOf } from "../../metal";
 import { takePages } from "../../memory/frames";
 import { MsrIntercepts } from "../msr-intercepts";
+import { setBit } from "../permission-bits";
 import { PortIntercepts } from "../ports";
 
 /** The I/O bitmaps A and B, for the lower and the upper half of the ports: one bit each (Intel SDM 3, 25.6.4). */
@@ -41,10 +42,4 @@ export class MsrBitmaps extends MsrIntercepts {
     const number = index & 0x1fff;
     setBit(this.bitmaps + part + (index >= 0xc000_0000 ? HIGH : 0) + (number >> 3), number & 7, true);
   }
-}
-
-function setBit(byte: usize, bit: u32, on: bool): void {
-  const mask: u32 = 1 << bit;
-  const old: u32 = load<u8>(byte);
-  store<u8>(byte, on ? old | mask : old & ~mask);
 }

@@ -10,7 +10,7 @@ import { entryFailures } from "./failure";
 import { vmxMsrs } from "./msrs";
 import { IoBitmaps } from "./permissions";
 import { VmxRun } from "./run";
-import { eptPointer, VPID } from "./translations";
+import { translations, VPID } from "./translations";
 import { VmxVcpu } from "./vcpu";
 
 const MSR_PAT: u32 = 0x277;
@@ -24,6 +24,7 @@ class VmxMachine {
   begin(): void {
     portHooks.begin(this.io);
     controlRegisters.begin();
+    translations.begin();
     vmxMsrs.begin();
     entryFailures.begin();
   }
@@ -76,7 +77,7 @@ function setExecutionState(): void {
   vmwrite(Field.IoBitmapA, vmxMachine.io.addressA());
   vmwrite(Field.IoBitmapB, vmxMachine.io.addressB());
   vmwrite(Field.MsrBitmap, vmxMsrs.bitmaps.address());
-  vmwrite(Field.EptPointer, eptPointer());
+  vmwrite(Field.EptPointer, translations.eptPointer());
   if (supported(Capability.Secondary, Secondary.EnableXsaves)) vmwrite(Field.XssExitingBitmap, 0);
   vmwrite(Field.ExceptionBitmap, 0);
   vmwrite(Field.Cr3TargetCount, 0);

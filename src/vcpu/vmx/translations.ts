@@ -13,13 +13,24 @@ const TABLES_WRITE_BACK: u64 = 6;
 const WALK_LENGTH_4: u64 = 3 << 3;
 const ACCESSED_DIRTY: u64 = 1 << 6;
 
-export function eptPointer(): u64 {
-  const marks: u64 = rdmsr(Capability.EptVpid) & EptCapability.ACCESSED_DIRTY ? ACCESSED_DIRTY : 0;
-  return guestSpace.rootAddress() | TABLES_WRITE_BACK | WALK_LENGTH_4 | marks;
+/** What the processor knows of the guest's addresses. */
+class Translations {
+  private capabilities: u64 = 0;
+
+  begin(): void {
+    this.capabilities = rdmsr(Capability.EptVpid);
+  }
+
+  eptPointer(): u64 {
+    const marks: u64 = this.capabilities & EptCapability.ACCESSED_DIRTY ? ACCESSED_DIRTY : 0;
+    return guestSpace.rootAddress() | TABLES_WRITE_BACK | WALK_LENGTH_4 | marks;
+  }
+
+  /** Has it forget all (Intel SDM 3, 29.4.3). */
+  forget(): void {
+    invept(ALL_CONTEXTS, 0);
+    if (this.capabilities & EptCapability.INVVPID) invvpid(SINGLE_CONTEXT, VPID);
+  }
 }
 
-/** Has the processor forget what it knows of the guest's addresses (Intel SDM 3, 29.4.3). */
-export function forgetMappings(): void {
-  invept(ALL_CONTEXTS, 0);
-  if (rdmsr(Capability.EptVpid) & EptCapability.INVVPID) invvpid(SINGLE_CONTEXT, VPID);
-}
+export const translations = new Translations();

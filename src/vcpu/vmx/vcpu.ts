@@ -29,7 +29,7 @@ import {
   SystemSegment,
 } from "./vmcs";
 import { Interruption } from "./interruption";
-import { forgetMappings } from "./translations";
+import { translations } from "./translations";
 import { VmxRun } from "./run";
 
 const EFER_LMA: u64 = 1 << 10;
@@ -45,7 +45,6 @@ const CR0_KEPT_BY_INIT: u64 = (1 << 30) | (1 << 29);
 const DR7_AFTER_INIT: u64 = 0x400;
 const RESET_SELECTOR: u32 = 0xf000;
 const RESET_BASE: u64 = 0xffff_0000;
-const RESET_RIP: u64 = 0xfff0;
 const MSR_PAT: u32 = 0x277;
 const MSR_SYSENTER_CS: u32 = 0x174;
 const MSR_SYSENTER_ESP: u32 = 0x175;
@@ -60,7 +59,7 @@ export class VmxVcpu extends Vcpu {
     readonly run: VmxRun,
     index: u32,
   ) {
-    super(run.registers, index);
+    super(run, index);
     const region = takePages(1);
     store<u32>(region, revision());
     this.vmcs = physOf(region);
@@ -170,7 +169,7 @@ export class VmxVcpu extends Vcpu {
     if (this.pendingNmi) this.offerNmi();
     if (this.staleTranslations) {
       this.staleTranslations = false;
-      forgetMappings();
+      translations.forget();
     }
     return true;
   }
@@ -243,13 +242,9 @@ export class VmxVcpu extends Vcpu {
   }
 
   reset(): void {
-    const registers = this.registers;
-    for (let i: u32 = 0; i < 16; i++) registers.set(i, 0);
     const signature = this.scratch();
     cpuid(1, 0, signature);
-    registers.rdx = load<u32>(signature) as u64;
-    registers.rip = RESET_RIP;
-    registers.rflags = 2;
+    this.registers.reset(load<u32>(signature));
     const kept = this.cr0() & CR0_KEPT_BY_INIT;
     vmwrite(Field.GuestEfer, 0);
     setControl(Field.EntryControls, EntryControl.Ia32eModeGuest, false);
@@ -283,19 +278,7 @@ export class VmxVcpu extends Vcpu {
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
   resumeFirmware(context: FirmwareContext, status: u64): void {
-    const registers = this.registers;
-    registers.rax = status;
-    registers.rbx = context.rbx;
-    registers.rbp = context.rbp;
-    registers.rsi = context.rsi;
-    registers.rdi = context.rdi;
-    registers.r12 = context.r12;
-    registers.r13 = context.r13;
-    registers.r14 = context.r14;
-    registers.r15 = context.r15;
-    registers.rip = physRead64(context.rsp);
-    registers.rsp = context.rsp + 8;
-    registers.rflags = context.rflags;
+    this.registers.resumeFirmware(context, status);
     controlRegisters.setCr0(context.cr0);
     controlRegisters.setCr4(context.cr4);
     vmwrite(Field.GuestCr3, context.cr3);
