@@ -4,13 +4,13 @@ import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
 import { nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
-import { Exception, Rflags } from "../vcpu";
+import { Exception, Registers, Rflags } from "../vcpu";
 import { svmFeatures } from "./features";
 import { portAccess } from "./io";
 import { svmMsrs } from "./msrs";
 import { GuestRun } from "./run";
 import { SvmVcpu } from "./vcpu";
-import { Event, EventType, ExitCode } from "./vmcb";
+import { Event, EventType, ExitCode, Vmcb } from "./vmcb";
 
 /** EXITINFO1 with decode assists: a MOV, its general register in 3:0 (AMD APM 2, 15.8.1). */
 const MOV_TO_CONTROL_REGISTER: u64 = 1 << 63;
@@ -34,8 +34,8 @@ export function handleExit(run: GuestRun): bool {
   vmcb.eventInjection = 0;
   vmcb.tlbControl = 0;
   const interrupted = vmcb.exitIntInfo;
-  if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
-  if (!answerQuickly(vcpu, code)) {
+  if (interrupted & Event.VALID) deliverAgain(vmcb, interrupted);
+  if (!answerQuickly(vcpu, run, vmcb, code)) {
     // Not before the short ways, which change nothing that it covers
     vmcb.clean = svmFeatures.cleanBits;
     vcpu.load();
@@ -57,18 +57,17 @@ export function handleWake(run: GuestRun): bool {
  * The short ways for two frequent exits of code whose place is known, in 64-bit mode: CPUID, and a plain MOV to or from
  * the local APIC or a device. False, with nothing changed, for all else.
  */
-function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
-  const vmcb = vcpu.vmcb;
+function answerQuickly(vcpu: SvmVcpu, registers: Registers, vmcb: Vmcb, exitCode: u32): bool {
   if (exitCode == ExitCode.Cpuid) {
-    const next = afterCpuid(vcpu);
+    const next = afterCpuid(vcpu, vmcb);
     if (!next) return false;
-    vcpu.registers.rax = vmcb.rax;
-    guestCpuid.execute(vcpu.registers, vmcb.cr4, vcpu.apic);
-    vmcb.rax = vcpu.registers.rax;
+    registers.rax = vmcb.rax;
+    guestCpuid.execute(registers, vmcb.cr4, vcpu.apic);
+    vmcb.rax = registers.rax;
     vmcb.rip = next;
     vcpu.counters.countExit(ExitCode.Cpuid);
   } else if (exitCode == ExitCode.NestedPageFault) {
-    const code = knownCode(vcpu);
+    const code = knownCode(vcpu, vmcb);
     if (!code) return false;
     vcpu.load();
     if (!quickMoves.carryOut(vcpu, code, vmcb.exitInfo2)) return false;
@@ -82,21 +81,20 @@ function answerQuickly(vcpu: SvmVcpu, exitCode: u32): bool {
 }
 
 /** Where the guest goes on after its CPUID, or 0 if that is not known at once or is not all. */
-function afterCpuid(vcpu: SvmVcpu): u64 {
-  const vmcb = vcpu.vmcb;
-  if (vmcb.nextRip) return goesOn(vcpu) ? vmcb.nextRip : 0; // 0 on processors that do not save it
-  const code = knownCode(vcpu);
+function afterCpuid(vcpu: SvmVcpu, vmcb: Vmcb): u64 {
+  if (vmcb.nextRip) return goesOn(vmcb) ? vmcb.nextRip : 0; // 0 on processors that do not save it
+  const code = knownCode(vcpu, vmcb);
   return code && physRead16(code) == Opcode.Cpuid ? vmcb.rip + 2 : 0;
 }
 
 /** Whether the guest runs in 64-bit mode, and nothing but the next RIP comes after an instruction. */
-function goesOn(vcpu: SvmVcpu): bool {
-  return vcpu.in64BitMode() && !((vcpu.vmcb.rflags as u32) & (Rflags.Tf | Rflags.Rf));
+function goesOn(vmcb: Vmcb): bool {
+  return vmcb.in64BitMode() && !((vmcb.rflags as u32) & (Rflags.Tf | Rflags.Rf));
 }
 
 /** Where the instruction at RIP was found before, or 0. */
-function knownCode(vcpu: SvmVcpu): u64 {
-  return goesOn(vcpu) ? vcpu.places.find(vcpu.vmcb.rip, vcpu.vmcb.cr3) : 0;
+function knownCode(vcpu: SvmVcpu, vmcb: Vmcb): u64 {
+  return goesOn(vmcb) ? vcpu.places.find(vmcb.rip, vmcb.cr3) : 0;
 }
 
 function dispatch(vcpu: SvmVcpu, code: u32): void {
@@ -171,14 +169,14 @@ function advanceOver(vcpu: SvmVcpu, length: u32): bool {
  * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts
  * and breakpoints are left out: RIP is still at their instruction, which runs again.
  */
-function deliverAgain(vcpu: SvmVcpu, event: u64): void {
+function deliverAgain(vmcb: Vmcb, event: u64): void {
   const vector = Event.vector(event);
   let type = Event.type(event);
   if (type == EventType.SoftwareInterrupt || (type == EventType.Exception && (vector == 3 || vector == 4))) return;
   // Some processors name external interrupts and NMIs exceptions here, which EVENTINJ does not take
   if (type == EventType.Exception && vector == 2) type = EventType.Nmi;
   else if (type == EventType.Exception && vector >= 32) type = EventType.External;
-  vcpu.vmcb.eventInjection = (event & ~(0x700 as u64)) | ((type as u64) << 8);
+  vmcb.eventInjection = (event & ~(0x700 as u64)) | ((type as u64) << 8);
 }
 
 function msrAccess(vcpu: SvmVcpu): void {

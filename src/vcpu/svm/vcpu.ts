@@ -17,7 +17,6 @@ import {
 } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
-const EFER_LMA: u64 = 1 << 10;
 const CR0_PE: u64 = 1 << 0;
 const DR6_BS: u64 = 1 << 14;
 
@@ -95,7 +94,7 @@ export class SvmVcpu extends Vcpu {
     return this.vmcb.cpl;
   }
   codeBits(): u32 {
-    if (this.in64BitMode()) return 64;
+    if (this.vmcb.in64BitMode()) return 64;
     const attributes = this.vmcb.segment(Segment.Cs).attributes as u32;
     const protectedMode = (this.vmcb.cr0 & CR0_PE) != 0 && !((this.registers.rflags as u32) & Rflags.Vm);
     return protectedMode && attributes & SegmentAttribute.Default ? 32 : 16;
@@ -217,15 +216,6 @@ export class SvmVcpu extends Vcpu {
   windowOpened(): void {
     this.closeWindow();
     if (this.nmiReturning) this.unblockNmi();
-  }
-
-  /** Whether the guest runs in 64-bit mode. */
-  @inline in64BitMode(): bool {
-    return this.longMode() && ((this.vmcb.segment(Segment.Cs).attributes as u32) & SegmentAttribute.Long) != 0;
-  }
-
-  longMode(): bool {
-    return (this.vmcb.efer & EFER_LMA) != 0;
   }
 
   advanceTo(rip: u64): void {

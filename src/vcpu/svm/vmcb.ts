@@ -120,6 +120,8 @@ export const enum SegmentAttribute {
   Long = 1 << 9,
 }
 
+const EFER_LMA: u32 = 1 << 10;
+
 @unmanaged
 export class Vmcb {
   private get at(): usize {
@@ -222,6 +224,10 @@ export class Vmcb {
   /** Segments in the order of Segment (ES, CS, SS, DS, FS, GS), then GDTR, LDTR, IDTR, TR. */
   segment(index: u32): VmcbSegment {
     return changetype<VmcbSegment>(this.at + 0x400 + ((index as usize) << 4));
+  }
+  /** Whether the guest runs in 64-bit mode: long mode is active, and CS says so (AMD APM 2, 4.8.1). */
+  @inline in64BitMode(): bool {
+    return ((this.efer as u32) & EFER_LMA) != 0 && (load<u16>(this.at, 0x412) & SegmentAttribute.Long) != 0;
   }
   get cpl(): u8 {
     return load<u8>(this.at, 0x4cb);

@@ -59,6 +59,7 @@ export class VirtioWindow extends MmioDevice {
 
   private readTables(offset: u32, width: u32): u64 {
     const byte = offset & 3;
+    if (width == 4 && !byte) return this.dword(offset) as u64; // what drivers do
     if (width == 8) return (this.dword(offset - byte) as u64) | ((this.dword(offset - byte + 4) as u64) << 32);
     return ((this.dword(offset - byte) >> (byte << 3)) & widthMask(width)) as u64;
   }
