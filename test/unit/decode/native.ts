@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,21 +63,25 @@ function decode(bytes: Uint8Array, before: State[]): State[] {
   });
 }
 
-/** What this machine's own processor makes of the states. */
-export function runNatively(states: State[]): State[] {
+/** Builds native/processor.c, gives it to `use`, and takes it away again. */
+function withProgram<T>(use: (program: string) => T): T {
   const folder = mkdtempSync(join(tmpdir(), "sheer-decode-"));
   try {
     const program = join(folder, "processor");
-    execFileSync("clang", [
-      "-O1",
-      ...(hasAvx ? ["-DAVX"] : []),
-      "-o",
-      program,
-      fileURLToPath(new URL("native/processor.c", import.meta.url)),
-    ]);
-    const output = execFileSync(program, { input: encode(states), maxBuffer: 1 << 30 });
-    return decode(output, states);
+    const source = fileURLToPath(new URL("native/processor.c", import.meta.url));
+    execFileSync("clang", ["-O1", ...(hasAvx ? ["-DAVX"] : []), "-o", program, source]);
+    return use(program);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** Whether this machine's kernel runs code of so many bits: some leave out 32-bit programs, and with them their segment. */
+export function runsCodeOf(bits: 32 | 64): boolean {
+  return bits === 64 || withProgram((program) => spawnSync(program, ["32"]).status === 0);
+}
+
+/** What this machine's own processor makes of the states. */
+export function runNatively(states: State[]): State[] {
+  return withProgram((program) => decode(execFileSync(program, { input: encode(states), maxBuffer: 1 << 30 }), states));
 }

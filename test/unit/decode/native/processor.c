@@ -46,7 +46,15 @@ static uint8_t *leave64(uint8_t *at) {
   return at + 14;
 }
 
-int main(void) {
+/** Whether Linux has a code segment for 32-bit programs here. */
+static int runs32BitCode(void) {
+  uint32_t rights = 0;
+  __asm__("lar %1, %0" : "+r"(rights) : "r"(USER32_CS));
+  return (rights >> 8 & 0x98) == 0x98; // present, code (Intel SDM 2, LAR)
+}
+
+int main(int count, char **arguments) {
+  if (count > 1 && !strcmp(arguments[1], "32")) return !runs32BitCode();
   int anywhere = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   uint8_t *code = mmap((void *)CODE, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, anywhere, -1, 0);
   uint8_t *data = mmap((void *)DATA, 8192, PROT_READ | PROT_WRITE, anywhere, -1, 0);
