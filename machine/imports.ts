@@ -42,6 +42,16 @@ function memoryImports({ memory }: Machine, linear: () => DataView, linearBase: 
     physWrite16: (at: bigint, value: number) => memory.write16(address(at), value),
     physWrite32: (at: bigint, value: number) => memory.write32(address(at), value),
     physWrite64: (at: bigint, value: bigint) => memory.write64(address(at), value),
+    physCompareExchange32: (at: bigint, expected: number, value: number) => {
+      const old = memory.read32(address(at));
+      if (old === expected >>> 0) memory.write32(address(at), value);
+      return old;
+    },
+    physCompareExchange64: (at: bigint, expected: bigint, value: bigint) => {
+      const old = memory.read64(address(at));
+      if (old === BigInt.asUintN(64, expected)) memory.write64(address(at), value);
+      return old;
+    },
     physCopy: (to: bigint, from: bigint, length: bigint) => {
       const [target, source, bytes] = [address(to), address(from), address(length)];
       if (!memory.isRam(target, bytes) || !memory.isRam(source, bytes)) {
@@ -112,6 +122,7 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
     processorStack: () => 0n,
     ...vectorImports(() => processors.current.vectors, linear),
     readXcr0: () => XCR0,
+    readPkru: () => 0,
     clearBreakpoints: () => processors.current.breakpointsCleared++,
     pause: () => {
       clock.advance(Cost.Pause);

@@ -17,6 +17,16 @@ IMPORT void w2c_metal_physWrite8(M, u64 a, u32 v) { AT(u8, a) = v; }
 IMPORT void w2c_metal_physWrite16(M, u64 a, u32 v) { AT(u16, a) = v; }
 IMPORT void w2c_metal_physWrite32(M, u64 a, u32 v) { AT(u32, a) = v; }
 IMPORT void w2c_metal_physWrite64(M, u64 a, u64 v) { AT(u64, a) = v; }
+#define COMPARE_EXCHANGE(type, a, expected, v) \
+  __atomic_compare_exchange_n((type *)(PHYSICAL + (a)), &(expected), v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+IMPORT u32 w2c_metal_physCompareExchange32(M, u64 a, u32 expected, u32 v) {
+  COMPARE_EXCHANGE(u32, a, expected, v);
+  return expected;
+}
+IMPORT u64 w2c_metal_physCompareExchange64(M, u64 a, u64 expected, u64 v) {
+  COMPARE_EXCHANGE(u64, a, expected, v);
+  return expected;
+}
 IMPORT void w2c_metal_physCopy(M, u64 to, u64 from, u64 length) {
   u64 d = PHYSICAL + to, s = PHYSICAL + from, words = length >> 3, rest = length & 7;
   __asm__ volatile("rep movsq; mov %3,%%rcx; rep movsb" : "+D"(d), "+S"(s), "+c"(words) : "r"(rest) : "memory");

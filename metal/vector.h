@@ -1,4 +1,4 @@
-/* The guest's XMM and YMM registers, which stay in the processor while the hypervisor, compiled without them, runs. */
+/* The guest's registers of the extended state, which stay in the processor while the hypervisor, compiled without them, runs. */
 #pragma once
 #include "types.h"
 struct w2c_metal;
@@ -26,4 +26,14 @@ static inline __attribute__((always_inline, unused)) u64 w2c_metal_readXcr0(stru
   u32 lo, hi;
   __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
   return (u64)hi << 32 | lo;
+}
+/* RDPKRU needs CR4.PKE, which the host otherwise has clear; it has no user pages, to which alone keys apply. */
+static inline __attribute__((always_inline, unused)) u32 w2c_metal_readPkru(struct w2c_metal *m) {
+  u64 cr4;
+  u32 pkru, edx;
+  __asm__ volatile("mov %%cr4,%0" : "=r"(cr4));
+  __asm__ volatile("mov %0,%%cr4" :: "r"(cr4 | 1 << 22) : "memory");
+  __asm__ volatile("rdpkru" : "=a"(pkru), "=d"(edx) : "c"(0));
+  __asm__ volatile("mov %0,%%cr4" :: "r"(cr4) : "memory");
+  return pkru;
 }

@@ -11,6 +11,9 @@ export declare function physWrite8(address: u64, value: u32): void;
 export declare function physWrite16(address: u64, value: u32): void;
 export declare function physWrite32(address: u64, value: u32): void;
 export declare function physWrite64(address: u64, value: u64): void;
+/** One access that no other can part: stores `value` if `expected` is there. Returns what was there before. */
+export declare function physCompareExchange32(address: u64, expected: u32, value: u32): u32;
+export declare function physCompareExchange64(address: u64, expected: u64, value: u64): u64;
 /** Copies between ranges of ordinary memory that do not overlap. */
 export declare function physCopy(to: u64, from: u64, length: u64): void;
 /** Physical address of a linear-memory pointer; linear memory is physically contiguous. */
@@ -69,6 +72,8 @@ export declare function readVector(index: u32, to: usize, wide: bool): void;
 export declare function writeVector(index: u32, from: usize, wide: bool): void;
 /** Extended control register 0, the guest's, if its CR4.OSXSAVE is set. */
 export declare function readXcr0(): u64;
+/** The rights of protection keys (PKRU), the guest's, if its CR4.PKE is set. */
+export declare function readPkru(): u32;
 /** Sets DR0 to DR3, which VMRUN does not switch, to zero. */
 export declare function clearBreakpoints(): void;
 /**

@@ -20,6 +20,11 @@ export class Code {
     return this;
   }
 
+  /** And one of 64. */
+  address64(value: u64): Code {
+    return this.immediate(value as u32).immediate((value >> 32) as u32);
+  }
+
   here(): usize {
     return this.length;
   }

@@ -6,6 +6,7 @@ import { cpuid, physRead64, physWrite64, rdmsr, tryRdmsr, tryWrmsr } from "../..
 import { takePages } from "../../src/memory/frames";
 import { BLOCK_SIZE, findBlock, say } from "./block";
 import { write, writeNumber } from "./console";
+import { tryProtectionKeys } from "./keys";
 import { attackByPaging } from "./paging";
 import { attackByQueue } from "./queue";
 export * from "./no-guest";
@@ -69,6 +70,7 @@ export function boot(at: usize): u64 {
   if (block) {
     attack(block);
     attackByPaging(info, block);
+    tryProtectionKeys(info);
     attackByApicBase(block);
     attackByQueue(block);
   }

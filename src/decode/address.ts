@@ -1,4 +1,4 @@
-import { Access, Cr0, isCanonical, isFault, pageFaultCode, translate } from "../memory/translate";
+import { Access, Cr0, isCanonical, isFault, raiseFault, translate } from "../memory/translate";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu/vcpu";
 import { MemoryOperand } from "./instruction";
 
@@ -18,7 +18,7 @@ export const enum Attribute {
 
 /**
  * Brings `width` bytes at an offset in a segment to guest-physical addresses in `operand`, checking what the processor
- * checks. If the access is not allowed the exception is raised and the result false. `registers` and memory stay as
+ * checks. If the access is not allowed the exception is raised and the result false; false, too, if `raiseFault` raised none. `registers` and memory stay as
  * they are, but for accessed and dirty bits.
  */
 export function resolve(
@@ -43,7 +43,7 @@ export function resolve(
 
   const first = translate(vcpu, linear, access);
   if (isFault(first)) {
-    vcpu.raisePageFault(linear, pageFaultCode(first));
+    raiseFault(vcpu, linear, first);
     return false;
   }
   operand.first = first;
@@ -53,7 +53,7 @@ export function resolve(
     const next = wide ? last & ~(PAGE - 1) : last & 0xffff_f000;
     operand.second = translate(vcpu, next, access);
     if (isFault(operand.second)) {
-      vcpu.raisePageFault(next, pageFaultCode(operand.second));
+      raiseFault(vcpu, next, operand.second);
       return false;
     }
   }

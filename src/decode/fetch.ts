@@ -1,4 +1,4 @@
-import { Access, isCanonical, isFault, pageFaultCode, translate } from "../memory/translate";
+import { Access, isCanonical, isFault, raiseFault, translate } from "../memory/translate";
 import { Exception, Segment, Vcpu } from "../vcpu/vcpu";
 import { readPlain } from "./bus";
 import { Instruction, MAXIMUM_LENGTH } from "./instruction";
@@ -58,7 +58,7 @@ function fetchMore(vcpu: Vcpu, instruction: Instruction): bool {
   }
   const physical = translate(vcpu, linear, Access.Fetch);
   if (isFault(physical)) {
-    vcpu.raisePageFault(linear, pageFaultCode(physical));
+    raiseFault(vcpu, linear, physical);
     instruction.fetchOutcome = Outcome.Faulted;
     return false;
   }

@@ -1,4 +1,4 @@
-import { physRead32, physRead64, physRead8, physWrite8 } from "../metal";
+import { physCompareExchange32, physCompareExchange64, physRead32, physRead64, readPkru } from "../metal";
 import { Rflags, Vcpu } from "../vcpu/vcpu";
 import { guestMemory } from "./guest";
 import { guestSpace } from "./space";
@@ -19,6 +19,7 @@ const enum PageFault {
   Present = 1 << 0,
   User = 1 << 2,
   Reserved = 1 << 3,
+  ProtectionKey = 1 << 5,
 }
 
 export const enum Cr0 {
@@ -38,6 +39,7 @@ export const enum Cr4 {
   Osxsave = 1 << 18,
   Smep = 1 << 20,
   Smap = 1 << 21,
+  Pke = 1 << 22,
 }
 
 const enum Efer {
@@ -59,10 +61,19 @@ const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /** Bits 62:52, reserved in the tables of PAE paging outside long mode. */
 const LEGACY_RESERVED: u64 = 0x7ff0_0000_0000_0000;
+/** Of an entry that maps a page: its protection key, if there are such (APM 2, 5.6.7). */
+const KEY_SHIFT: u64 = 59;
+/** Of PKRU, in the two bits of each key. */
+const enum KeyRights {
+  AccessDisabled = 1,
+  WriteDisabled = 2,
+}
 /** Reserved bits of a page-directory-pointer entry in PAE paging outside long mode (APM 2, figure 5-9). */
 const PDPE_RESERVED: u64 = 0xfff0_0000_0000_01e6;
 
 const FAULT: u64 = 1 << 63;
+/** In place of a page fault: an entry has changed since it was read. */
+const CHANGED: u64 = FAULT | (1 << 62);
 
 /** Address bits of an entry that the machine does not have. */
 let unimplemented: u64 = 0;
@@ -74,7 +85,7 @@ export function setPhysicalBits(bits: u32): void {
 
 /**
  * The guest-physical address of a guest-linear one, with the guest's rights checked at its current privilege level and
- * the accessed and dirty bits set; or, if `isFault`, the page fault that the processor would raise.
+ * the accessed and dirty bits set; or, if `isFault`, what `raiseFault` is for.
  */
 export function translate(vcpu: Vcpu, linear: u64, access: u32): u64 {
   if (!((vcpu.cr0() as u32) & Cr0.Pg)) return linear & 0xffff_ffff;
@@ -93,9 +104,12 @@ export function isFault(result: u64): bool {
   return (result & FAULT) != 0;
 }
 
-/** The page-fault error code of a `translate` that found one. */
-export function pageFaultCode(result: u64): u32 {
-  return result as u32;
+/**
+ * Raises the page fault that `translate` found. There is none where another of the guest's processors has changed the
+ * tables meanwhile: the guest runs the instruction again, and its processor walks them anew.
+ */
+export function raiseFault(vcpu: Vcpu, linear: u64, result: u64): void {
+  if (result != CHANGED) vcpu.raisePageFault(linear, result as u32);
 }
 
 /** Whether a linear address is canonical in 64-bit mode. */
@@ -160,10 +174,13 @@ function walk(vcpu: Vcpu, linear: u64, kind: u32, root: u64, levels: u32, reserv
     noExecute |= entry & NO_EXECUTE;
     if (large || level == 1) {
       if (!mayAccess(vcpu, kind, granted, noExecute)) return fault(vcpu, kind | PageFault.Present);
-      mark(address, entry, kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed);
+      if (granted & Entry.User && keyForbids(vcpu, kind, entry)) {
+        return fault(vcpu, kind | PageFault.Present | PageFault.ProtectionKey);
+      }
+      if (!mark(address, entry, bitsOfPage(kind))) return CHANGED;
       return inPage(entry, linear, shift);
     }
-    mark(address, entry, Entry.Accessed);
+    if (!mark(address, entry, Entry.Accessed)) return CHANGED;
     table = entry;
     level--;
   }
@@ -189,7 +206,7 @@ function walk32(vcpu: Vcpu, linear: u64, kind: u32, cr3: u64, pse: bool): u64 {
   let address = directoryAddress;
   let entry = directory;
   if (!large) {
-    mark(directoryAddress, directory, Entry.Accessed);
+    if (!mark32(directoryAddress, directory, Entry.Accessed)) return CHANGED;
     address = (directory & 0xffff_f000) | (((linear >> 12) & 1023) << 2);
     entry = readEntry32(address);
     if (!(entry & Entry.Present)) return fault(vcpu, kind);
@@ -200,7 +217,7 @@ function walk32(vcpu: Vcpu, linear: u64, kind: u32, cr3: u64, pse: bool): u64 {
     return fault(vcpu, kind | PageFault.Present | PageFault.Reserved);
   }
   if (!mayAccess(vcpu, kind, directory & entry, 0)) return fault(vcpu, kind | PageFault.Present);
-  mark(address, entry, kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed);
+  if (!mark32(address, entry, bitsOfPage(kind))) return CHANGED;
   return large ? (entry & 0xffc0_0000) | high | (linear & 0x3f_ffff) : (entry & 0xffff_f000) | (linear & 0xfff);
 }
 
@@ -214,6 +231,16 @@ function mayAccess(vcpu: Vcpu, kind: u32, granted: u64, noExecute: u64): bool {
   const cr4 = vcpu.cr4() as u32;
   if (kind & Access.Fetch) return !(cr4 & Cr4.Smep);
   return !(cr4 & Cr4.Smap) || ((vcpu.registers.rflags as u32) & Rflags.Ac) != 0;
+}
+
+/** Whether a user page's protection key forbids an access to data; only long mode has keys (APM 2, 5.6.7). */
+function keyForbids(vcpu: Vcpu, kind: u32, entry: u64): bool {
+  const longMode = ((vcpu.efer() as u32) & Efer.Lma) != 0;
+  if (!longMode || !((vcpu.cr4() as u32) & Cr4.Pke) || (kind & Access.Fetch) != 0) return false;
+  const rights = readPkru() >> ((((entry >> KEY_SHIFT) as u32) & 15) << 1);
+  if (rights & KeyRights.AccessDisabled) return true;
+  if (!(kind & Access.Write) || !(rights & KeyRights.WriteDisabled)) return false;
+  return (kind & PageFault.User) != 0 || ((vcpu.cr0() as u32) & Cr0.Wp) != 0;
 }
 
 /** The error code has its instruction-fetch bit only where fetches have rights of their own. */
@@ -231,14 +258,22 @@ function readEntry32(address: u64): u64 {
   return guestMemory.permits(address, 4) ? (physRead32(address) as u64) : 0;
 }
 
+function bitsOfPage(kind: u32): u32 {
+  return kind & Access.Write ? Entry.Accessed | Entry.Dirty : Entry.Accessed;
+}
+
 /**
- * Sets accessed and dirty bits that are missing. For the access that brought us here the processor has set them, so
- * this is rare; it writes only the first byte, read afresh and still present, so that a change the guest makes
- * elsewhere in the entry at the same time is not lost. A table that a guest puts over the registers of one of Sheer's
- * devices is never written.
+ * Sets accessed and dirty bits that are missing; false if the entry is no longer what was read: then another processor's
+ * change stands, and the walk is void. For the access that brought us here the processor has set the bits, so this is rare.
+ * A table that a guest puts over the registers of one of Sheer's devices is never written.
  */
-function mark(address: u64, entry: u64, bits: u32): void {
-  if (((entry as u32) & bits) == bits || guestSpace.hooks.touches(address, 1)) return;
-  const current = physRead8(address);
-  if (current & Entry.Present) physWrite8(address, current | bits);
+function mark(address: u64, entry: u64, bits: u32): bool {
+  if (((entry as u32) & bits) == bits || guestSpace.hooks.touches(address, 8)) return true;
+  return physCompareExchange64(address, entry, entry | (bits as u64)) == entry;
+}
+
+/** The same for an entry of 4 bytes. */
+function mark32(address: u64, entry: u64, bits: u32): bool {
+  if (((entry as u32) & bits) == bits || guestSpace.hooks.touches(address, 4)) return true;
+  return physCompareExchange32(address, entry as u32, (entry as u32) | bits) == (entry as u32);
 }

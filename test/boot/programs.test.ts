@@ -29,7 +29,7 @@ test("the guest learns nothing from Sheer's block, changes nothing in it, and ha
   const machine = await boot(sheer(), { kind: "efi", program, arguments: "" });
   await machine.waitFor(machine.console, /^@@ isolation-done \d+\n/m, seconds);
   const found = verdicts(machine.console.text);
-  expect(Object.keys(found).length).toBe(22);
+  expect(Object.keys(found).length).toBe(24);
   expect(Object.entries(found).filter(([, verdict]) => verdict !== "ok")).toEqual([]);
   await machine.waitFor(machine.log, /virtio-net: the guest broke the rules of a queue, times: 1/, seconds);
   const block = /block 0x([0-9a-f]+) to/.exec(machine.log.text)?.[1] ?? "";

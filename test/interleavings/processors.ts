@@ -6,7 +6,8 @@ import { compileCore } from "../compile.ts";
 import type { Schedule } from "./schedules.ts";
 
 const CHANGES = ["atomicStore32", "atomicAdd32", "atomicExchange32", "atomicCompareExchange32"];
-const POINTS = ["atomicLoad32", ...CHANGES, "pause", "openInterruptWindow"].map((name) => `metal.${name}`);
+const PHYSICAL = ["physRead32", "physRead64", "physWrite64", "physCompareExchange32", "physCompareExchange64"];
+const POINTS = ["atomicLoad32", ...CHANGES, ...PHYSICAL, "pause", "openInterruptWindow"].map((name) => `metal.${name}`);
 const OWN_POINTS = ["step", "runGuest", "waitForNmi", "trap"].map((name) => `host.${name}`);
 const SWITCHES = ["metal.resumeThread", "metal.suspendThread"];
 
@@ -207,6 +208,11 @@ export class Processors {
 
   /** A point at which another processor may go on before `act` is done. */
   #point(act: () => number): number {
+    return this.#pointWith(0, act);
+  }
+
+  /** The same; `nothing` is a result of its type. */
+  #pointWith<T>(nothing: T, act: () => T): T {
     if (!this.#running) return act();
     if (this.#state === "returning") {
       this.#exports.asyncify_stop_rewind();
@@ -219,13 +225,13 @@ export class Processors {
       this.#processors[this.current]!.blocked = undefined;
       return act();
     }
-    return this.#leave();
+    this.#leave();
+    return nothing;
   }
 
-  #leave(): number {
+  #leave(): void {
     this.#exports.asyncify_start_unwind(this.#processors[this.current]!.calls.at(-1)!.buffer);
     this.#state = "leaving";
-    return 0;
   }
 
   /** As `#point`, when the processor cannot go on for as long as `waiting`. */
@@ -244,6 +250,15 @@ export class Processors {
         this.#words[at] = value;
       }
       this.world.accessed?.(this.current, name, pointer, old);
+      return old;
+    });
+  }
+
+  /** 8 bytes of memory at a physical address, which is the pointer. */
+  #access64(address: bigint, changed?: (old: bigint) => bigint): bigint {
+    return this.#pointWith(0n, () => {
+      const old = this.#view.getBigUint64(Number(address), true);
+      if (changed) this.#view.setBigUint64(Number(address), BigInt.asUintN(64, changed(old)), true);
       return old;
     });
   }
@@ -268,6 +283,7 @@ export class Processors {
           },
         );
       },
+      readPkru: () => 0,
       thisProcessor: () => this.current,
       physOf: (pointer: number) => BigInt(pointer >>> 0),
       fence: () => undefined,
@@ -287,7 +303,16 @@ export class Processors {
       },
       resumeThread: (stack: number, fresh: number) => this.#resume(stack, fresh !== 0),
       suspendThread: () => this.#suspend(),
-      physRead32: (address: bigint) => ((Number(address) & 0xfff) === 0x20 ? this.current << 24 : 0),
+      physRead32: (address: bigint) => {
+        if (address < this.#bytes.length) return access("read", Number(address), undefined);
+        return (Number(address) & 0xfff) === 0x20 ? this.current << 24 : 0;
+      },
+      physRead64: (address: bigint) => this.#access64(address),
+      physWrite64: (address: bigint, value: bigint) => this.#access64(address, () => value),
+      physCompareExchange32: (address: bigint, expected: number, value: number) =>
+        access("compare", Number(address), (old) => (old === expected >>> 0 ? value : old)),
+      physCompareExchange64: (address: bigint, expected: bigint, value: bigint) =>
+        this.#access64(address, (old) => (old === BigInt.asUintN(64, expected) ? value : old)),
       physWrite32: (address: bigint, value: number) => this.#writeApic(Number(address), value),
     };
   }

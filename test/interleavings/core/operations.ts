@@ -10,6 +10,7 @@ import { TestVcpu } from "./vcpu";
 export * from "./buddy";
 export * from "./tables";
 export * from "./threads";
+export * from "./walks";
 
 class BrokenLock {
   private taken: u32 = 0;

@@ -83,6 +83,7 @@ export class Guest {
   /** YMM0 to YMM15, 32 bytes each. */
   readonly vectors = new Uint8Array(16 * 32);
   xcr0 = 7n;
+  pkru = 0;
   /** What the device answers to a read. */
   deviceValue: (address: bigint, width: number) => bigint = () => 0n;
   private readonly words: BigUint64Array;
@@ -190,12 +191,23 @@ export class Guest {
       physWrite16: (a: bigint, v: number) => written(a, 2) && view.setUint16(Number(a), v, true),
       physWrite32: (a: bigint, v: number) => written(a, 4) && view.setUint32(Number(a), v, true),
       physWrite64: (a: bigint, v: bigint) => written(a, 8) && view.setBigUint64(Number(a), v, true),
+      physCompareExchange32: (a: bigint, expected: number, v: number) => {
+        const old = written(a, 4) ? view.getUint32(Number(a), true) : 0xffff_ffff;
+        if (there(a, 4) && old === expected >>> 0) view.setUint32(Number(a), v, true);
+        return old;
+      },
+      physCompareExchange64: (a: bigint, expected: bigint, v: bigint) => {
+        const old = written(a, 8) ? view.getBigUint64(Number(a), true) : 0xffff_ffff_ffff_ffffn;
+        if (there(a, 8) && old === BigInt.asUintN(64, expected)) view.setBigUint64(Number(a), v, true);
+        return old;
+      },
       ...atomicImports(() => new DataView(this.core.memory.buffer)),
       ...vectorImports(
         () => this.vectors,
         () => new DataView(this.core.memory.buffer),
       ),
       readXcr0: () => this.xcr0,
+      readPkru: () => this.pkru,
       thisProcessor: () => 0,
       // what only the rest of a processor needs
       pause: unused,

@@ -8,6 +8,8 @@ export interface Paging {
   efer: bigint;
   rflags: bigint;
   cpl: number;
+  /** PKRU; nothing is forbidden without one. */
+  pkru?: number;
 }
 export type Kind = "read" | "write" | "fetch";
 
@@ -120,6 +122,12 @@ export function referenceWalk(
       return kind === "read" || writable || !bit(cr0, 16);
     })();
     if (!allowed) return { error: code(true, false) };
+    if (bit(efer, 10) && bit(cr4, 22) && all(2) && kind !== "fetch") {
+      const key = Number(field(entry, 62, 59));
+      const accessDisabled = bit(BigInt(paging.pkru ?? 0), 2 * key);
+      const writeDisabled = bit(BigInt(paging.pkru ?? 0), 2 * key + 1) && (user || bit(cr0, 16));
+      if (accessDisabled || (writeDisabled && kind === "write")) return { error: code(true, false) | 32 };
+    }
     used.push({ address, bits: kind === "write" ? 0x60n : 0x20n });
     const offset = BigInt.asUintN(level.low, linear);
     if (level.entryBytes === 4 && isLarge) {

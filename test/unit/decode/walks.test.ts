@@ -10,7 +10,7 @@ const ACCESS: Record<Kind, number> = { read: 0, write: 2, fetch: 16 };
 const KINDS: Kind[] = ["read", "write", "fetch"];
 
 const Cr0 = { Pe: 1n << 0n, Wp: 1n << 16n, Pg: 1n << 31n };
-const Cr4 = { Pse: 1n << 4n, Pae: 1n << 5n, La57: 1n << 12n, Smep: 1n << 20n, Smap: 1n << 21n };
+const Cr4 = { Pse: 1n << 4n, Pae: 1n << 5n, La57: 1n << 12n, Smep: 1n << 20n, Smap: 1n << 21n, Pke: 1n << 22n };
 const Efer = { Lma: 1n << 10n, Nxe: 1n << 11n };
 const AC = 1n << 18n;
 
@@ -34,6 +34,7 @@ function enter(mode: string, more: Partial<Paging> = {}): Paging {
   paging.cr4 = (own.cr4 ?? 0n) | (more.cr4 ?? 0n);
   paging.efer = (own.efer ?? 0n) | (more.efer ?? 0n);
   guest.setControl(paging);
+  guest.pkru = paging.pkru ?? 0;
   guest.set("rflags", paging.rflags);
   guest.setMode(paging.efer & Efer.Lma ? 64 : 32, paging.cpl);
   return paging;
@@ -96,7 +97,8 @@ describe.each(Object.keys(MODES))("%s paging", (mode) => {
       }
       const paging = enter(mode, {
         cr0: some(Cr0.Wp),
-        cr4: some(Cr4.Smep) | some(Cr4.Smap),
+        cr4: some(Cr4.Smep) | some(Cr4.Smap) | some(Cr4.Pke),
+        pkru: random(),
         efer: some(Efer.Nxe),
         rflags: 2n | some(AC),
         cpl: random() & 1 ? 3 : 0,
@@ -155,6 +157,46 @@ describe("rights in 4-level paging", () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+});
+
+describe("protection keys", () => {
+  test.each(["4-level", "5-level"])("of user pages hold for data in %s paging, by both bits of each key", (mode) => {
+    const wrong: string[] = [];
+    const errors = new Set<number>();
+    for (let n = 0; n < 1 << 10; n++) {
+      const has = (index: number) => ((n >> index) & 1) === 1;
+      const key = BigInt((n >> 4) & 15);
+      const user = has(0) ? 4n : 0n;
+      const paging = enter(mode, {
+        cr0: has(1) ? Cr0.Wp : 0n,
+        cr4: has(2) ? Cr4.Pke : 0n,
+        efer: Efer.Nxe,
+        cpl: has(3) ? 3 : 0,
+        pkru: [0x5555_5555, 0xaaaa_aaaa, 0x0000_0004, 0xffff_fff7][n >> 8]!,
+      });
+      for (const kind of KINDS) {
+        for (let at = 0x10_0000n; at < 0x10_4000n; at += 0x1000n) write64(at, (at + 0x1000n) | 7n);
+        const last = mode === "4-level" ? 0x10_3000n : 0x10_4000n;
+        write64(last, 0x20_0003n | user | (key << 59n));
+        const expected = referenceWalk(paging, 0x123n, kind, PHYSICAL_BITS, readPhysical);
+        const actual = walk(0x123n, kind);
+        if ("error" in expected) errors.add(expected.error);
+        const same = "error" in expected ? "error" in actual && actual.error === expected.error : "physical" in actual;
+        if (!same) wrong.push(`${n.toString(2)} ${kind}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+    // P and PK, with R/W and U/S as the access was
+    expect([...errors].filter((error) => error & 32).sort((a, b) => a - b)).toEqual([0x21, 0x23, 0x25, 0x27]);
+  });
+
+  test("are bits that mean nothing in PAE paging's tables but that they are reserved, and nothing without CR4.PKE", () => {
+    write64(0x10_0000n, 0x10_1001n);
+    write64(0x10_1000n, 0x10_2007n);
+    write64(0x10_2000n, 0x20_0007n);
+    enter("PAE", { cr4: Cr4.Pke, pkru: 0xffff_ffff });
+    expect(walk(0x123n, "write")).toEqual({ physical: 0x20_0123n });
   });
 });
 
