@@ -53,6 +53,8 @@ export class NestedTables {
   private readonly zerosTable: u64;
   /** Something that was mapped has changed: processors may still know it as it was. */
   private stale: bool = false;
+  /** What is mapped below stays when tables run out, if it can. */
+  private kept: u64 = 0;
 
   /**
    * `levels` of tables, with pages up to `largest` bytes, out of a pool of `pool` tables. `zeros` is for regions of zeros:
@@ -86,9 +88,15 @@ export class NestedTables {
     return this.pool - this.taken;
   }
 
+  /** From now on only what is mapped from `end` on goes when tables run out, as long as that helps. */
+  keepBelow(end: u64): void {
+    this.kept = end;
+  }
+
   /**
-   * Maps the pages from `from` to before `to` as the address map says now, for all processors. False if there are not enough
-   * tables: then nothing at all is mapped, to be mapped again when it is touched.
+   * Maps the pages from `from` to before `to` as the address map says now, for all processors. If there are not enough
+   * tables, other pages go, to be mapped again when they are touched. False if that was not enough: then nothing at all is
+   * mapped.
    */
   refresh(from: u64, to: u64): bool {
     return this.change(from, to, false);
@@ -100,16 +108,34 @@ export class NestedTables {
   }
 
   private change(from: u64, to: u64, mappedOnly: bool): bool {
-    const done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
-    if (!done) this.drop();
-    fence();
-    if (this.stale && this.map.synchronise()) this.reclaim();
+    let done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
+    if (!done && this.kept) {
+      this.clear(this.root, 0, this.topShift, this.kept);
+      this.settle();
+      done = this.fill(this.root, 0, this.topShift, from, to, mappedOnly);
+    }
+    if (!done) this.clear(this.root, 0, this.topShift, 0);
+    this.settle();
     return done;
   }
 
-  private drop(): void {
-    const size = (1 as u64) << this.topShift;
-    for (let i: u64 = 0; i < ENTRIES; i++) this.replace(this.root + ((i as usize) << 3), 0, size);
+  /** Unmaps what lies from an address on, in a table as `fill` has it. */
+  private clear(table: usize, base: u64, shift: u64, from: u64): void {
+    const size = (1 as u64) << shift;
+    for (let i: u64 = 0; i < ENTRIES; i++) {
+      const at = base + (i << shift);
+      const slot = table + ((i as usize) << 3);
+      if (at >= from) this.replace(slot, 0, size);
+      else if (from - at < size && this.isOwnTable(load<u64>(slot), size)) {
+        this.clear(tableAt(load<u64>(slot)), at, shift - LEVEL_SHIFT, from);
+      }
+    }
+  }
+
+  /** All processors see what has changed; what they have let go of is used again. */
+  private settle(): void {
+    fence();
+    if (this.stale && this.map.synchronise()) this.reclaim();
   }
 
   /** No processor walks the tables any more that have been retired. */

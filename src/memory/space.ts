@@ -14,7 +14,7 @@ import { memoryTypes } from "./types";
 const PAGE: u64 = 4096;
 /** What is mapped at a time when it is touched. */
 const DEMAND: u64 = 1 << 21;
-/** Mapped at boot; what lies above is mapped when first touched. */
+/** Mapped at boot, and kept; what lies above is mapped when first touched. */
 const BOOT_LIMIT: u64 = 1 << 40;
 /** Without pages of 1 GiB, each takes a table: here are the memory and the device registers that every machine has. */
 const SMALL_BOOT_LIMIT: u64 = 1 << 32;
@@ -49,7 +49,9 @@ class GuestSpace {
     const regions = new GuestRegions(this.hooks);
     this.tables = new NestedTables(regions, format, levels, largest, TABLES, takePages(1), takePages(1));
     this.limit = (1 as u64) << (min(physicalBits, 12 + 9 * levels) as u64);
-    this.prepare(0, largest == LARGEST_PAGE ? BOOT_LIMIT : SMALL_BOOT_LIMIT);
+    const bootLimit = largest == LARGEST_PAGE ? BOOT_LIMIT : SMALL_BOOT_LIMIT;
+    this.nested().keepBelow(bootLimit);
+    this.prepare(0, bootLimit);
   }
 
   /** Before the guest runs: maps a range, as far as there are tables to spare. */

@@ -186,6 +186,57 @@ describe.each(FORMATS)("with a pool of four tables, %s", (format) => {
   });
 });
 
+describe.each(FORMATS)("with a pool of four tables of which some are kept, %s", (format) => {
+  const KEPT = [0, 5 * GIB, 511 * GIB];
+  /** The root and one table below it for what is kept; two are left. */
+  const make = (): Tables => {
+    const tables = new Tables({ format, pool: 4 });
+    tables.keepBelow(512 * GIB);
+    expect(tables.refresh(0, 512 * GIB)).toBe(true);
+    return tables;
+  };
+
+  test("maps one address after the other beyond, and what is kept stays", () => {
+    const tables = make();
+    for (let at = TERABYTE; at < 20 * TERABYTE; at += TERABYTE) {
+      expect(tables.refresh(at, at + PAGE)).toBe(true);
+      for (const place of [at, ...KEPT]) expectAsMapped(tables, place);
+    }
+    expect(tables.at(TERABYTE)).toBeUndefined();
+  });
+
+  test("has the tables for a hook in what is kept from what is not", () => {
+    const tables = make();
+    for (const at of [TERABYTE, 2 * TERABYTE]) expect(tables.refresh(at, at + PAGE)).toBe(true);
+    tables.map.hooks = [{ base: 0xfee0_0000, end: 0xfee0_1000 }];
+    expect(tables.refresh(0xfee0_0000, 0xfee0_1000)).toBe(true);
+    for (const place of [0xfee0_0000, 0xfee0_1000, ...KEPT]) expectAsMapped(tables, place);
+    expect(tables.at(TERABYTE)).toBeUndefined();
+  });
+
+  test("drops that too when nothing else helps, and serves again", () => {
+    const tables = make();
+    tables.map.hooks = [0xfee0_0000, 5 * GIB].map((base) => ({ base, end: base + PAGE }));
+    expect(tables.refresh(0xfee0_0000, 0xfee0_1000)).toBe(true);
+    expect(tables.refresh(5 * GIB, 5 * GIB + PAGE)).toBe(false);
+    for (const place of KEPT) expect(tables.at(place)).toBeUndefined();
+    for (const place of [0xfee0_1000, 0, 511 * GIB, TERABYTE]) {
+      expect(tables.refresh(place, place + PAGE) || tables.refresh(place, place + PAGE)).toBe(true);
+      expectAsMapped(tables, place);
+    }
+  });
+
+  test("keeps the lower part of an entry of the top table", () => {
+    const tables = new Tables({ format, pool: 5, levels: 5 });
+    tables.keepBelow(512 * GIB);
+    tables.refresh(0, 512 * GIB);
+    for (let at = TERABYTE; at < 20 * TERABYTE; at += TERABYTE) {
+      expect(tables.refresh(at, at + PAGE)).toBe(true);
+      for (const place of [at, ...KEPT]) expectAsMapped(tables, place);
+    }
+  });
+});
+
 /** Hooks come and go, types change and pages are touched, at random: the tables are always what the map says. */
 test.each(FORMATS)("%s follows any changes of hooks and types", (format) => {
   const next = random(format === "NPT" ? 11 : 12);

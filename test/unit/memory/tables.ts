@@ -60,6 +60,7 @@ interface Core {
   readonly memory: { readonly buffer: ArrayBuffer };
   make(extended: number, levels: number, largest: bigint, pool: number): void;
   root(): bigint;
+  keepBelow(end: bigint): void;
   refresh(from: bigint, to: bigint): number;
   update(from: bigint, to: bigint): number;
 }
@@ -98,6 +99,9 @@ export class Tables {
     this.#core.make(Number(format === "EPT"), levels, BigInt(largest), pool);
   }
 
+  keepBelow(end: number): void {
+    this.#core.keepBelow(BigInt(end));
+  }
   /** Brings a range up to date; false if there were not enough tables, and all was dropped. */
   refresh(from: number, to: number): boolean {
     return this.#core.refresh(BigInt(from), BigInt(to)) !== 0;

@@ -206,5 +206,9 @@ describe("beyond what is mapped at boot", () => {
     guest.write(last, 8, 0x77n);
     expect(memory.read64(last)).toBe(0x77n);
     expect(guest.read(last, 8)).toBe(0x77n);
+    // What was mapped at boot is still there.
+    const before = guest.exits(Exit.NestedPageFault);
+    for (const at of [0, 0x9_f000, 0x100_0000, 0xfec0_0000]) guest.read(at, 4);
+    expect(guest.exits(Exit.NestedPageFault)).toBe(before);
   });
 });

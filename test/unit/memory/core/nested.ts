@@ -37,6 +37,9 @@ export function make(extended: u32, levels: u32, largest: u64, pool: u32): void 
 export function root(): u64 {
   return nested().rootAddress();
 }
+export function keepBelow(end: u64): void {
+  nested().keepBelow(end);
+}
 export function refresh(from: u64, to: u64): bool {
   return nested().refresh(from, to);
 }
