@@ -125,9 +125,8 @@ export class Msrs {
     this.#define(Msr.MtrrCap, 0x500n | BigInt(VARIABLE_MTRRS), 0n);
     this.#define(Msr.MtrrDefType, 0xc00n | WRITE_BACK, 0xcffn, { check: (value) => isMemoryType(value & 0xffn) });
     for (const index of FIXED_MTRRS) {
-      const everyByteIsAType = (value: bigint): boolean =>
-        Array.from({ length: 8 }, (_, i) => (value >> BigInt(8 * i)) & 0xffn).every(isMemoryType);
-      this.#define(index, index < 0x259 ? FIXED_WRITE_BACK : 0n, ALL, { check: everyByteIsAType });
+      const check = (value: bigint): boolean => bytesOf(value).every(isMemoryType);
+      this.#define(index, index < 0x259 ? FIXED_WRITE_BACK : 0n, ALL, { check });
     }
     for (let pair = 0; pair < VARIABLE_MTRRS; pair++) {
       const [base, mask] = pair === 0 ? [0x8000_0000n, 0xff_8000_0800n] : [0n, 0n];
@@ -135,9 +134,7 @@ export class Msrs {
       this.#define(Msr.MtrrPhysBase0 + 2 * pair, base, ADDRESS & ~0xf00n, { check: typed });
       this.#define(Msr.MtrrPhysBase0 + 2 * pair + 1, mask, ADDRESS & ~0x7ffn);
     }
-    const everyByteIsAPatType = (value: bigint): boolean =>
-      Array.from({ length: 8 }, (_, i) => (value >> BigInt(8 * i)) & 0xffn).every((t) => t === 7n || isMemoryType(t));
-    this.#define(Msr.Pat, 0x0007_0406_0007_0406n, ALL, { check: everyByteIsAPatType });
+    this.#define(Msr.Pat, 0x0007_0406_0007_0406n, ALL, { check: isPat });
   }
 
   /** APM 2, 15.30 and 15.4: EFER.SVME can be set only while VM_CR.SVMDIS is clear, which LOCK freezes. */
@@ -154,6 +151,15 @@ export class Msrs {
     this.#define(Msr.VmCr, svmDisabled ? VmCr.Lock | VmCr.SvmDis : 0n, 0x1fn, { check: unlocked });
     this.#define(Msr.VmHsavePa, 0n, ADDRESS & ~0xfffn);
   }
+}
+
+/** Eight memory types, or 7: uncacheable unless an MTRR says write-combining (APM 2, 7.8.1). */
+export function isPat(value: bigint): boolean {
+  return bytesOf(value).every((type) => type === 7n || isMemoryType(type));
+}
+
+function bytesOf(value: bigint): bigint[] {
+  return Array.from({ length: 8 }, (_, i) => (value >> BigInt(8 * i)) & 0xffn);
 }
 
 /** APM 2, 7.7.1: uncacheable, write-combining, write-through, write-protect, write-back. */

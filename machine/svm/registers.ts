@@ -1,7 +1,7 @@
 // Instructions of the simulated guest that work on the processor's own state.
 import { high32, join64, low32 } from "../bits.ts";
 import type { CpuidResult } from "../cpuid.ts";
-import { GeneralProtection, Msr } from "../msrs.ts";
+import { GeneralProtection, isPat, Msr } from "../msrs.ts";
 import { Code, PLAIN, type PlainInstruction } from "./code.ts";
 import { Execution } from "./execution.ts";
 import { msrExits } from "./permissions.ts";
@@ -140,14 +140,21 @@ export class ProcessorInstructions extends Execution {
     return true;
   }
 
+  /** Where the VMCB has a register. With nested paging the guest has a PAT of its own (APM 2, 15.25.2). */
+  #switched(index: number): number | undefined {
+    const nested = (this.processor.vmcb.get(Control.NestedControl) & 1n) !== 0n;
+    return nested && index >>> 0 === Msr.Pat ? Save.Pat : SWITCHED[index >>> 0];
+  }
+
   #readMsr(index: number): bigint {
-    const switched = SWITCHED[index >>> 0];
+    const switched = this.#switched(index);
     if (switched !== undefined) return this.processor.vmcb.get(switched);
     return this.#orGeneralProtection(() => this.world.msrs.read(index >>> 0));
   }
 
   #writeMsr(index: number, value: bigint): void {
-    const switched = SWITCHED[index >>> 0];
+    const switched = this.#switched(index);
+    if (switched === Save.Pat && !isPat(value)) throw new GuestException(GENERAL_PROTECTION, 0);
     if (switched !== undefined) this.processor.vmcb.set(switched, value);
     else this.#orGeneralProtection(() => this.world.msrs.write(index >>> 0, value));
   }

@@ -1,5 +1,6 @@
 // What VMLAUNCH and VMRESUME check before they load the guest: controls (SDM 3, 27.2.1) and the host's state (27.2.2 to
 // 27.2.4).
+import { isPat } from "../msrs.ts";
 import { VmxMsr, type VmxCapabilities } from "./capabilities.ts";
 import { EntryControl, EventType, ExitControl, Field, Pin, Primary, Secondary, type Vmcs } from "./vmcs.ts";
 
@@ -154,13 +155,6 @@ const HOST_RULES: readonly Rule[] = [
     broken: (vmcs) => vmcs.controls(Field.ExitControls, ExitControl.LoadPat) && !isPat(vmcs.get(Field.HostPat)),
   },
 ];
-
-/** Eight memory types: 0, 1, 4 to 7. */
-export function isPat(value: bigint): boolean {
-  return Array.from({ length: 8 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn)).every((type) =>
-    [0, 1, 4, 5, 6, 7].includes(type),
-  );
-}
 
 /** Whether the entry is to a guest in IA-32e mode. */
 export function entersLongMode(vmcs: Vmcs): boolean {

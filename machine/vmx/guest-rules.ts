@@ -1,6 +1,7 @@
 // The rules for a guest's state at an entry: SDM 3, 27.3.1.
 import { VmxMsr, type VmxCapabilities } from "./capabilities.ts";
-import { entersLongMode, isCanonical, isPat, isPhysical, secondary } from "./entry-rules.ts";
+import { isPat } from "../msrs.ts";
+import { entersLongMode, isCanonical, isPhysical, secondary } from "./entry-rules.ts";
 import { segmentFault } from "./segment-rules.ts";
 import { Blocking, EntryControl, EventType, Field, Pin, Secondary, type Vmcs } from "./vmcs.ts";
 

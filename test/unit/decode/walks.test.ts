@@ -127,6 +127,24 @@ describe.each(Object.keys(MODES))("%s paging", (mode) => {
   });
 });
 
+test.each<[string, string, number, bigint, bigint]>([
+  ["4 KiB", "32-bit", 2, 0x20_0000n, 0x80n],
+  ["4 MiB", "32-bit with 4-MiB pages", 1, 0x40_0080n, 0x1000n],
+  ["4 KiB", "4-level", 4, 0x20_0000n, 0x80n],
+  ["2 MiB", "4-level", 3, 0x20_0080n, 0x1000n],
+  ["1 GiB", "4-level", 2, 0x4000_0080n, 0x1000n],
+])("the PAT bit of a page of %s, %s, is none of its address", (_size, mode, levels, page, bit) => {
+  enter(mode);
+  const store =
+    mode === "4-level" ? write64 : (at: bigint, value: bigint) => guest.view.setUint32(Number(at), Number(value), true);
+  const last = 0x10_0000n + BigInt(levels - 1) * 0x1000n;
+  for (let at = 0x10_0000n; at < last; at += 0x1000n) store(at, (at + 0x1000n) | 3n);
+  for (const caching of [0n, 0x18n]) {
+    store(last, page | bit | caching | 3n);
+    expect(walk(0x123n, "write")).toEqual({ physical: (page & ~0x80n) | 0x123n });
+  }
+});
+
 describe("rights in 4-level paging", () => {
   const bits = { present: 1n, writable: 2n, user: 4n, noExecute: 1n << 63n };
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { random } from "../net/setup.ts";
 import { type AddressMap, GIB, KIB, MIB, PAGE, Region, SIZES, type TableOptions, Tables } from "./tables.ts";
-import type { Format } from "./walker.ts";
+import { type Format, walk } from "./walker.ts";
 
 const FORMATS: Format[] = ["NPT", "EPT"];
 const TERABYTE = 2 ** 40;
@@ -27,8 +27,27 @@ function expectAsMapped(tables: Tables, address: number, sizes: readonly number[
     writable: true,
     executable: true,
     type: tables.format === "EPT" ? map.typeOf(address) : undefined,
+    // AMD's entries have the PAT's first type, write-back: all types come from the MTRRs. Intel's let the guest's PAT count.
+    pat: tables.format === "NPT" ? 0 : undefined,
   });
 }
+
+test.each([
+  ["NPT", PAGE, 0x80n, 4],
+  ["NPT", 2 * MIB, 0x1000n, 4],
+  ["NPT", GIB, 0x1000n, 4],
+  ["NPT", PAGE, 0x18n, 3],
+  ["EPT", PAGE, 0x40n, -1],
+  ["EPT", GIB, 0x40n, -1],
+] as const)("the walker finds the PAT bit of %s's pages of %i bytes", (format, size, bit, pat) => {
+  const last = SIZES.length - SIZES.indexOf(size) + 1;
+  const entry = (table: bigint): bigint => {
+    const level = Number(table) / PAGE;
+    return level < last ? (table + BigInt(PAGE)) | 7n : BigInt(4 * GIB) | 7n | bit | (size === PAGE ? 0n : 0x80n);
+  };
+  const page = walk(format, (at) => entry(BigInt(at - (at % PAGE))), PAGE, 4, 4 * GIB + 5);
+  expect(page).toMatchObject({ address: 4 * GIB + 5, size, pat });
+});
 
 describe.each(FORMATS)("%s", (format) => {
   const make = (options: Partial<TableOptions> = {}): Tables => new Tables({ format, ...options });

@@ -101,6 +101,17 @@ describe("other registers", () => {
     expect(guest.exits(Exit.Msr)).toBe(0);
   });
 
+  test("have a PAT that is the guest's own: at first as the firmware has left it, and the machine's stays so", () => {
+    const { guest, msrs } = boot();
+    const before = msrs.read(Msr.Pat);
+    expect(guest.rdmsr(Msr.Pat)).toBe(before);
+    guest.wrmsr(Msr.Pat, 0x0007_0501_0007_0406n);
+    expect(guest.rdmsr(Msr.Pat)).toBe(0x0007_0501_0007_0406n);
+    expect(msrs.read(Msr.Pat)).toBe(before);
+    expect(guest.fault(() => guest.wrmsr(Msr.Pat, 2n))).toMatchObject({ vector: generalProtection, error: 0 });
+    expect(guest.exits(Exit.Msr)).toBe(0);
+  });
+
   test("are read into both halves, with the upper halves of the registers clear", () => {
     const { guest } = boot();
     guest.processor.setGpr(2, (1n << 64n) - 1n);
