@@ -2,14 +2,12 @@
 import type { Width } from "./bits.ts";
 import { GeneralProtection } from "./msrs.ts";
 import type { Machine } from "./machine.ts";
-import { Halted } from "./svm/core.ts";
+import { Halted } from "./core.ts";
 import { vmxImports } from "./vmx/imports.ts";
 
 const MAXIMUM_ARGUMENTS = 7;
 /** What accesses cost in simulated time, in nanoseconds. */
 export const Cost = { Port: 1000, Mmio: 200, Pause: 40, Tsc: 20 } as const;
-/** The guest has enabled x87, SSE and AVX. */
-const XCR0 = 7n;
 const WINDOW_EXTERNAL = 1 << 8;
 const WINDOW_NMI = 1 << 9;
 
@@ -115,15 +113,18 @@ function processorImports(machine: Machine, linear: () => DataView): Record<stri
       clock.advance(Cost.Tsc);
       return machine.tsc();
     },
-    readCr2: () => 0n,
+    readCr2: () => BigInt.asIntN(64, processors.current.unswitched.cr2),
     wbinvd: () => machine.cacheWriteBacks++,
     thisProcessor: () => processors.current.index,
     processorEntry: () => BigInt(machine.processorEntry),
     processorStack: () => 0n,
     ...vectorImports(() => processors.current.vectors, linear),
-    readXcr0: () => XCR0,
+    readXcr0: () => processors.current.unswitched.xcr0,
     readPkru: () => 0,
-    clearBreakpoints: () => processors.current.breakpointsCleared++,
+    clearBreakpoints: () => {
+      processors.current.breakpointsCleared++;
+      processors.current.unswitched.dr6 = 0xffff_0ff0n;
+    },
     pause: () => {
       clock.advance(Cost.Pause);
       processors.pause();
@@ -157,7 +158,7 @@ export function metalImports(
       const values = Array.from({ length: count }, (_, i) => linear().getBigUint64((args >>> 0) + 8 * i, true));
       return machine.firmware.call(address(target), values);
     },
-    runSvmGuest: (run: number) => machine.startGuest(run >>> 0),
+    runSvmGuest: (run: number) => machine.startSvmGuest(run >>> 0),
     ...vmxImports(machine.processors, (run) => {
       machine.startVmxGuest(run);
     }),

@@ -14,6 +14,7 @@ import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
 import { FRAMEBUFFER, framebufferBytes } from "./firmware/graphics.ts";
 import { NIC_DRIVER_PAGES, startNicDriver, stopNicDriver } from "./firmware/nic-driver.ts";
 import { MemoryType } from "./firmware/uefi.ts";
+import type { CoreExports } from "./core.ts";
 import { Cost, metalImports } from "./imports.ts";
 import type { Iommu } from "./iommu/iommu.ts";
 import { IoApic, IOAPIC_BASE } from "./ioapic.ts";
@@ -25,8 +26,8 @@ import { PortSpace } from "./ports.ts";
 import { fillBootInfo, fillStart } from "./boot-info.ts";
 import type { Processor, ProcessorOptions } from "./processor.ts";
 import { Processors } from "./processors.ts";
-import type { CoreExports } from "./svm/core.ts";
-import { Guest } from "./svm/guest.ts";
+import { Guest } from "./guest/guest.ts";
+import type { GuestProcessor, GuestProcessorParts } from "./guest/processor.ts";
 import { suspendable } from "./suspension/asyncify.ts";
 import { SUSPENDING_IMPORTS, type ThreadExports, Threads } from "./suspension/threads.ts";
 import { SvmProcessor } from "./svm/processor.ts";
@@ -246,34 +247,31 @@ export class Machine {
     return this.block.base + this.block.size - ENTRY;
   }
 
-  /** The core enters the guest, on the processor that runs. */
-  startGuest(run: number): void {
-    const { current } = this.processors;
-    const { nrips, decodeAssists, flushByAsid, vmcbClean } = current.cpuid.options;
-    const core = this.processors.coreOn(current, this.#exports!);
-    const processor = new SvmProcessor(core, run, this.memory, current.apic, {
-      nextRipSave: nrips,
-      decodeAssists,
-      flushByAsid,
-      vmcbClean,
-      forbidTraps: this.options.forbidTraps ?? false,
-    });
-    processor.onExit = () => this.checkNullPage();
-    const { number, msrs, cpuid } = current;
-    const code = number ? this.firmware.loopOf(number) : this.firmware.returnAddress;
-    const onInstruction = (): void => this.processors.letOthersRun();
-    current.runningGuest = new Guest(
-      processor,
-      { ports: this.ports, clock: this.clock, msrs, cpuid, onInstruction },
-      code,
-    );
+  /** The core enters the guest by AMD-V, on the processor that runs. */
+  startSvmGuest(run: number): void {
+    const { nrips, decodeAssists, flushByAsid, vmcbClean } = this.processors.current.cpuid.options;
+    const options = { nextRipSave: nrips, decodeAssists, flushByAsid, vmcbClean };
+    this.#startGuest(run, (parts) => new SvmProcessor(parts, options));
   }
 
   /** The core enters the guest of the current VMCS, on the processor that runs. */
   startVmxGuest(run: number): void {
+    const { vmx } = this.processors.current;
+    if (!vmx) throw new Error("VMLAUNCH on a processor without VT-x");
+    this.#startGuest(run, (parts) => new VmxProcessor(parts, vmx));
+  }
+
+  #startGuest(run: number, make: (parts: GuestProcessorParts) => GuestProcessor): void {
     const { current } = this.processors;
-    if (!current.vmx) throw new Error("VMLAUNCH on a processor without VT-x");
-    current.vmxGuest = new VmxProcessor(this.processors.coreOn(current, this.#exports!), run, current.vmx);
+    const { number, msrs, cpuid, apic, unswitched } = current;
+    const core = this.processors.coreOn(current, this.#exports!);
+    const forbidTraps = this.options.forbidTraps ?? false;
+    const processor = make({ core, run, memory: this.memory, apic, unswitched, forbidTraps });
+    processor.onExit = () => this.checkNullPage();
+    const code = number ? this.firmware.loopOf(number) : this.firmware.returnAddress;
+    const onInstruction = (): void => this.processors.letOthersRun();
+    const { ports, clock } = this;
+    current.runningGuest = new Guest(processor, { ports, clock, msrs, cpuid, unswitched, onInstruction }, code);
   }
 
   /** Page 0 of linear memory is not mapped on a real machine: a write there is a fault. */
@@ -305,7 +303,7 @@ export class Machine {
     processor.index = Number(this.memory.read64(argument));
     fillStart(this.#linear(), start, this.firmware, processor.msrs, number);
     this.processors.coreOn(processor, this.#exports!).processor(processor.index);
-    return processor.runningGuest !== undefined || processor.vmxGuest !== undefined;
+    return processor.runningGuest !== undefined;
   }
 
   #addUart(port: number): Uart {

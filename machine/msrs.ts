@@ -64,6 +64,8 @@ export interface OtherMsrs {
 export interface MsrOptions {
   /** The firmware has turned AMD-V off: VM_CR.SVMDIS, and LOCK so that nobody turns it on. */
   readonly svmDisabled?: boolean;
+  /** The processor is AMD's; if left out, it is. */
+  readonly amd?: boolean;
   /** The processor has AMD-V at all. */
   readonly svm?: boolean;
   /** As QEMU's processors do: registers that do not exist read 0 and swallow writes. */
@@ -92,8 +94,7 @@ export class Msrs {
     }
     this.#define(Msr.Sfmask, 0n, 0xffff_ffffn);
     this.#define(Msr.TscAux, 0n, 0xffff_ffffn);
-    for (const index of [Msr.SysCfg, Msr.HwCr]) this.#define(index, 0n, 0xffff_ffffn);
-    for (const index of [Msr.TopMem, Msr.TopMem2]) this.#define(index, 0n, ADDRESS & ~0x7f_ffffn);
+    if (options.amd ?? true) this.#defineAmd();
     this.#defineSvm(options);
   }
 
@@ -135,6 +136,11 @@ export class Msrs {
       this.#define(Msr.MtrrPhysBase0 + 2 * pair + 1, mask, ADDRESS & ~0x7ffn);
     }
     this.#define(Msr.Pat, 0x0007_0406_0007_0406n, ALL, { check: isPat });
+  }
+
+  #defineAmd(): void {
+    for (const index of [Msr.SysCfg, Msr.HwCr]) this.#define(index, 0n, 0xffff_ffffn);
+    for (const index of [Msr.TopMem, Msr.TopMem2]) this.#define(index, 0n, ADDRESS & ~0x7f_ffffn);
   }
 
   /** APM 2, 15.30 and 15.4: EFER.SVME can be set only while VM_CR.SVMDIS is clear, which LOCK freezes. */

@@ -3,12 +3,14 @@ import { type ApicBus, LocalApic } from "./apic.ts";
 import type { Clock } from "./clock.ts";
 import { Cpuid, type CpuidOptions } from "./cpuid.ts";
 import { ADDRESS, Msrs } from "./msrs.ts";
-import type { Guest } from "./svm/guest.ts";
+import type { Guest } from "./guest/guest.ts";
 import type { PhysicalMemory } from "./memory.ts";
+import { UnswitchedRegisters } from "./unswitched.ts";
 import { VmxCapabilities, type VmxOptions } from "./vmx/capabilities.ts";
 import { VmxOperation } from "./vmx/operation.ts";
-import type { VmxProcessor } from "./vmx/processor.ts";
 import { ApicMsrs } from "./x2apic.ts";
+
+const INTEL = "GenuineIntel";
 
 /** What differs from the boot processor. */
 export interface ProcessorOptions {
@@ -51,9 +53,8 @@ export class Processor {
   breakpointsCleared = 0;
   /** Spin-loop hints since the core was entered here. */
   pauses = 0;
+  readonly unswitched = new UnswitchedRegisters();
   runningGuest: Guest | undefined;
-  /** The guest under VT-x, once the core has started it here. */
-  vmxGuest: VmxProcessor | undefined;
   /** On a processor with VT-x. */
   readonly vmx: VmxOperation | undefined;
 
@@ -66,6 +67,7 @@ export class Processor {
     this.apic = new LocalApic(clock, apicId, bus);
     this.cpuid = new Cpuid({ ...cpu, apicId });
     this.msrs = new Msrs(tsc, {
+      amd: cpu.vendor !== INTEL,
       svm: cpu.svm ?? true,
       svmDisabled: options.svmDisabled ?? false,
       lenient: lenientMsrs,

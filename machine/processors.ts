@@ -2,9 +2,9 @@
 // go on by themselves, at the end of a guest's instruction and while the running one spins.
 import { Delivery, type LocalApic, messageDestination, type SentIpi } from "./apic.ts";
 import type { Width } from "./bits.ts";
+import type { CoreExports } from "./core.ts";
 import type { MmioDevice } from "./memory.ts";
 import { Processor, type ProcessorOptions, type ProcessorParts } from "./processor.ts";
-import type { CoreExports } from "./svm/core.ts";
 
 /** Spin-loop hints between entry and end of an exit after which the processor counts as stuck. */
 const PATIENCE = 2_000_000;

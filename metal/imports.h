@@ -66,7 +66,8 @@ IMPORT u64 w2c_metal_readTsc(M) { u32 lo, hi; __asm__ volatile("rdtsc" : "=a"(lo
 IMPORT u64 w2c_metal_readCr2(M) { u64 v; __asm__ volatile("mov %%cr2,%0" : "=r"(v)); return v; }
 IMPORT void w2c_metal_wbinvd(M) { __asm__ volatile("wbinvd" ::: "memory"); }
 IMPORT void w2c_metal_clearBreakpoints(M) {
-  __asm__ volatile("mov %0,%%dr0; mov %0,%%dr1; mov %0,%%dr2; mov %0,%%dr3" :: "r"(0ull));
+  __asm__ volatile("mov %0,%%dr0; mov %0,%%dr1; mov %0,%%dr2; mov %0,%%dr3; mov %1,%%dr6"
+    :: "r"(0ull), "r"(0xffff0ff0ull));
 }
 IMPORT void w2c_metal_pause(M) { __asm__ volatile("pause"); }
 IMPORT void w2c_metal_halt(M) { stop(); }

@@ -74,7 +74,7 @@ export declare function writeVector(index: u32, from: usize, wide: bool): void;
 export declare function readXcr0(): u64;
 /** The rights of protection keys (PKRU), the guest's, if its CR4.PKE is set. */
 export declare function readPkru(): u32;
-/** Sets DR0 to DR3, which VMRUN does not switch, to zero. */
+/** Sets DR0 to DR3, which are not switched with the guest, to zero, and DR6, which VT-x does not switch, to what INIT leaves. */
 export declare function clearBreakpoints(): void;
 /**
  * Calls the export `thread(stack)` on a thread's stack or, if not `fresh`, goes on with that call where it was suspended,

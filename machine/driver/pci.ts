@@ -2,7 +2,7 @@
 import { allOnes, type Width } from "../bits.ts";
 import { ECAM_BASE, ECAM_BASE_1 } from "../pci/bus.ts";
 import { Config } from "../pci/function.ts";
-import type { Guest } from "../svm/guest.ts";
+import type { Guest } from "../guest/guest.ts";
 
 /** How configuration space is reached. */
 export type ConfigWay = "ports" | "ecam";

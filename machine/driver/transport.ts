@@ -1,7 +1,7 @@
 // How a driver reaches a virtio device: by the legacy registers in I/O space (Virtio PCI Card Specification 0.9.5, 2.2.2)
 // or by the structures that its vendor capabilities name (Virtual I/O Device 1.2, 4.1.4).
 import type { Width } from "../bits.ts";
-import type { Guest } from "../svm/guest.ts";
+import type { Guest } from "../guest/guest.ts";
 import { CapType, Common, DeviceStatus, VERSION_1, Virtio } from "./layout.ts";
 import type { GuestPciFunction } from "./pci.ts";
 import type { Virtqueue } from "./virtqueue.ts";

@@ -5,7 +5,7 @@ import { APIC_BASE } from "../apic.ts";
 import type { Width } from "../bits.ts";
 import { CapabilityId } from "../pci/capabilities.ts";
 import { Command, Config } from "../pci/function.ts";
-import type { Guest } from "../svm/guest.ts";
+import type { Guest } from "../guest/guest.ts";
 import { CONTROL, DeviceStatus, HEADER, LONG_HEADER, NetFeature, NO_VECTOR, RECEIVE, TRANSMIT } from "./layout.ts";
 import { type ConfigWay, type GuestPciFunction, scanBus } from "./pci.ts";
 import { LegacyTransport, ModernTransport, type Transport } from "./transport.ts";

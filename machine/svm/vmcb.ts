@@ -1,4 +1,5 @@
 // The virtual machine control block: AMD64 Architecture Programmer's Manual volume 2 (APM 2), appendices B and C.
+import { EventType, type GuestEvent } from "../guest/events.ts";
 import type { PhysicalMemory } from "../memory.ts";
 
 /** Offsets in the control area. */
@@ -82,35 +83,32 @@ export const Exit = {
   Rdtsc: 0x6e,
   Cpuid: 0x72,
   Iret: 0x74,
+  Invd: 0x76,
   Hlt: 0x78,
   Ioio: 0x7b,
   Msr: 0x7c,
   Shutdown: 0x7f,
   Vmrun: 0x80,
   Vmmcall: 0x81,
+  Wbinvd: 0x89,
+  Xsetbv: 0x8d,
   NestedPageFault: 0x400,
   Invalid: 0xffff_ffff_ffff_ffffn,
 } as const;
 
-export const EventType = { External: 0, Nmi: 2, Exception: 3, Software: 4 } as const;
 export const EVENT_VALID = 1n << 31n;
 
 /** EVENTINJ and EXITINTINFO (15.20). */
-export interface VmcbEvent {
-  readonly type: number;
-  readonly vector: number;
-  readonly error: number | undefined;
-}
-
-export function parseEvent(word: bigint): VmcbEvent | undefined {
+export function parseEvent(word: bigint): GuestEvent | undefined {
   if ((word & EVENT_VALID) === 0n) return undefined;
   const error = word & (1n << 11n) ? Number(word >> 32n) : undefined;
   return { type: Number((word >> 8n) & 7n), vector: Number(word & 0xffn), error };
 }
 
-export function encodeEvent({ type, vector, error }: VmcbEvent): bigint {
+export function encodeEvent({ type, vector, error }: GuestEvent): bigint {
+  const kind = type === EventType.SoftwareException ? EventType.Exception : type;
   const withError = error === undefined ? 0n : (1n << 11n) | (BigInt(error) << 32n);
-  return EVENT_VALID | (BigInt(type) << 8n) | BigInt(vector) | withError;
+  return EVENT_VALID | (BigInt(kind) << 8n) | BigInt(vector) | withError;
 }
 
 /** A VMCB in physical memory. */
@@ -147,6 +145,11 @@ export class Vmcb {
     if (code >= 0x40 && code < 0x60) return ((this.get32(Control.InterceptExceptions) >>> (code - 0x40)) & 1) === 1;
     const word = code < 0x80 ? Control.InterceptMisc1 : Control.InterceptMisc2;
     return ((this.get32(word) >>> (code & 31)) & 1) === 1;
+  }
+
+  /** Whether a bit of the first of these words, 00Ch, is set. */
+  hasMisc1(bit: number): boolean {
+    return ((this.get32(Control.InterceptMisc1) >>> bit) & 1) === 1;
   }
 
   /** The first rule of VMRUN's checks (15.5.1) that the state breaks, in words; undefined if it may run. */
@@ -193,5 +196,5 @@ function isLegalInjection(word: number): boolean {
   const type = (word >>> 8) & 7;
   const vector = word & 0xff;
   if (type === EventType.Exception) return vector < 32 && vector !== 2;
-  return type === EventType.External || type === EventType.Nmi || type === EventType.Software;
+  return type === EventType.External || type === EventType.Nmi || type === EventType.SoftwareInterrupt;
 }

@@ -1,4 +1,5 @@
-// What a processor's VMX operation can do: SDM 3, appendix A. Values as on Intel's processors of 2013 (Haswell).
+// What a processor's VMX operation can do: SDM 3, appendix A. Values as on Intel's processors of 2013 (Haswell), and
+// CR4.PKE.
 import { GeneralProtection, type OtherMsrs } from "../msrs.ts";
 import { EntryControl, Field, Secondary } from "./vmcs.ts";
 
@@ -133,7 +134,7 @@ export class VmxCapabilities implements OtherMsrs {
       case VmxMsr.Cr4Fixed0:
         return 0x2000n;
       case VmxMsr.Cr4Fixed1:
-        return 0x17_27ffn;
+        return 0x57_27ffn;
       case VmxMsr.VmcsEnum:
         return 0x2en;
       case VmxMsr.Secondary:

@@ -1,15 +1,18 @@
 // What VMLAUNCH and VMRESUME check before they load the guest: controls (SDM 3, 27.2.1) and the host's state (27.2.2 to
 // 27.2.4).
+import { EventType } from "../guest/events.ts";
 import { isPat } from "../msrs.ts";
 import { VmxMsr, type VmxCapabilities } from "./capabilities.ts";
-import { EntryControl, EventType, ExitControl, Field, Pin, Primary, Secondary, type Vmcs } from "./vmcs.ts";
+import { EVENT_VALID } from "./interruption.ts";
+import { EntryControl, ExitControl, Field, Pin, Primary, Secondary, type Vmcs } from "./vmcs.ts";
 
 interface Rule {
   readonly sentence: string;
   readonly broken: (vmcs: Vmcs, capabilities: VmxCapabilities) => boolean;
 }
 
-const EVENT_VALID = 1n << 31n;
+/** The type of MTF exits and of events of FRED, which this processor lacks. */
+const OTHER_EVENT = 7;
 const LINEAR_BITS = 48;
 const PHYSICAL_BITS = 40n;
 const CR0_NW_CD = 0x6000_0000n;
@@ -47,7 +50,7 @@ function illegalInjection(vmcs: Vmcs): boolean {
   const length = vmcs.get32(Field.EntryInstructionLength);
   return (
     type === 1 ||
-    type === EventType.Other ||
+    type === OTHER_EVENT ||
     (type === EventType.Nmi && vector !== 2) ||
     (type === EventType.Exception && vector > 31) ||
     hasError !== withError ||

@@ -1,9 +1,11 @@
 // The rules for a guest's state at an entry: SDM 3, 27.3.1.
-import { VmxMsr, type VmxCapabilities } from "./capabilities.ts";
+import { EventType } from "../guest/events.ts";
 import { isPat } from "../msrs.ts";
+import { VmxMsr, type VmxCapabilities } from "./capabilities.ts";
 import { entersLongMode, isCanonical, isPhysical, secondary } from "./entry-rules.ts";
+import { EVENT_VALID } from "./interruption.ts";
 import { segmentFault } from "./segment-rules.ts";
-import { Blocking, EntryControl, EventType, Field, Pin, Secondary, type Vmcs } from "./vmcs.ts";
+import { Blocking, EntryControl, Field, Pin, Secondary, type Vmcs } from "./vmcs.ts";
 
 interface Rule {
   readonly field: number;
@@ -17,7 +19,6 @@ const NW_CD = 0x6000_0000n;
 const PAE = 1n << 5n;
 const PCIDE = 1n << 17n;
 const CET = 1n << 23n;
-const EVENT_VALID = 1n << 31n;
 const EFER_BITS = 0xd01n;
 const LMA = 1n << 10n;
 const LME = 1n << 8n;

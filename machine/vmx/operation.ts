@@ -33,14 +33,16 @@ export type EntryOutcome = Outcome | "refused";
 
 export class VmxOperation {
   readonly #memory: PhysicalMemory;
-  readonly #capabilities: VmxCapabilities;
+  readonly capabilities: VmxCapabilities;
+  /** INVEPT or INVVPID was executed. */
+  onInvalidation: () => void = () => undefined;
   readonly #structures = new Map<number, Vmcs>();
   #region: number | undefined;
   #current: number | undefined;
 
   constructor(memory: PhysicalMemory, capabilities: VmxCapabilities) {
     this.#memory = memory;
-    this.#capabilities = capabilities;
+    this.capabilities = capabilities;
   }
 
   /** The structure that VMREAD and VMWRITE mean. */
@@ -61,7 +63,7 @@ export class VmxOperation {
   vmclear(address: number): Outcome {
     if (!isPage(address)) return this.#fail(VmxError.VmclearAddress);
     if (address === this.#region) return this.#fail(VmxError.VmclearVmxonPointer);
-    const vmcs = this.#structures.get(address) ?? new Vmcs(this.#capabilities.fields);
+    const vmcs = this.#structures.get(address) ?? new Vmcs(this.capabilities.fields);
     this.#structures.set(address, vmcs);
     vmcs.launched = false;
     if (this.#current === address) this.#current = undefined;
@@ -97,9 +99,9 @@ export class VmxOperation {
     const vmcs = this.current;
     if (!vmcs) return "invalid";
     if (resume !== vmcs.launched) return this.#fail(resume ? VmxError.ResumeNotLaunched : VmxError.LaunchNotClear);
-    if (entryFault(vmcs, this.#capabilities)) return this.#fail(VmxError.EntryControls);
-    if (hostFault(vmcs, this.#capabilities)) return this.#fail(VmxError.EntryHostState);
-    if (guestFault(vmcs, this.#capabilities)) {
+    if (entryFault(vmcs, this.capabilities)) return this.#fail(VmxError.EntryControls);
+    if (hostFault(vmcs, this.capabilities)) return this.#fail(VmxError.EntryHostState);
+    if (guestFault(vmcs, this.capabilities)) {
       vmcs.set(Field.ExitReason, INVALID_GUEST_STATE | ENTRY_FAILURE);
       vmcs.set(Field.ExitQualification, 0n);
       return "refused";
@@ -112,9 +114,9 @@ export class VmxOperation {
   explain(outcome: EntryOutcome): string {
     const vmcs = this.current;
     if (!vmcs) return "there is no current VMCS";
-    const field = guestFault(vmcs, this.#capabilities);
+    const field = guestFault(vmcs, this.capabilities);
     if (outcome === "refused") return `field ${field?.toString(16) ?? "?"} of the guest's state breaks a rule`;
-    const rule = entryFault(vmcs, this.#capabilities) ?? hostFault(vmcs, this.#capabilities);
+    const rule = entryFault(vmcs, this.capabilities) ?? hostFault(vmcs, this.capabilities);
     return `error ${outcome}; broken: ${rule ?? "no rule of the VMCS"}`;
   }
 

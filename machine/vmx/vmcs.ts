@@ -165,7 +165,11 @@ export class Vmcs {
 export const Pin = { ExternalInterrupt: 1 << 0, Nmi: 1 << 3, VirtualNmis: 1 << 5 } as const;
 export const Primary = {
   InterruptWindow: 1 << 2,
+  TscOffsetting: 1 << 3,
   Hlt: 1 << 7,
+  Mwait: 1 << 10,
+  Rdpmc: 1 << 11,
+  Rdtsc: 1 << 12,
   Cr3Load: 1 << 15,
   Cr3Store: 1 << 16,
   Cr8Load: 1 << 19,
@@ -175,30 +179,27 @@ export const Primary = {
   UnconditionalIo: 1 << 24,
   IoBitmaps: 1 << 25,
   MsrBitmaps: 1 << 28,
+  Monitor: 1 << 29,
+  Pause: 1 << 30,
   Secondary: 1 << 31,
 } as const;
 export const Secondary = {
   Ept: 1 << 1,
   Rdtscp: 1 << 3,
   Vpid: 1 << 5,
+  Wbinvd: 1 << 6,
   Unrestricted: 1 << 7,
   Invpcid: 1 << 12,
   Xsaves: 1 << 20,
 } as const;
 export const ExitControl = {
+  SaveDebug: 1 << 2,
   HostAddressSpace: 1 << 9,
   Acknowledge: 1 << 15,
+  SavePat: 1 << 18,
   LoadPat: 1 << 19,
+  SaveEfer: 1 << 20,
   LoadEfer: 1 << 21,
 } as const;
 export const EntryControl = { LoadDebug: 1 << 2, LongMode: 1 << 9, LoadPat: 1 << 14, LoadEfer: 1 << 15 } as const;
 export const Blocking = { Sti: 1, MovSs: 2, Smi: 4, Nmi: 8 } as const;
-/** Types of events: table 25-17. */
-export const EventType = {
-  External: 0,
-  Nmi: 2,
-  Exception: 3,
-  SoftwareInterrupt: 4,
-  SoftwareException: 6,
-  Other: 7,
-} as const;

@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest";
 import { scanBus } from "../../machine/driver/pci.ts";
 import { VirtioNetDriver } from "../../machine/driver/virtio-net.ts";
 import { Machine, type MachineOptions } from "../../machine/machine.ts";
-import { Gpr } from "../../machine/svm/state.ts";
-import { Exit, Save } from "../../machine/svm/vmcb.ts";
+import { Gpr } from "../../machine/guest/state.ts";
+import { Save } from "../../machine/svm/vmcb.ts";
+import { svmOf } from "./vcpu/setup.ts";
 
 const ERROR = 1n << 63n;
 const UNSUPPORTED = ERROR | 3n;
@@ -25,7 +26,7 @@ describe("the guest", () => {
     expect(processor.rip).toBe(BigInt(firmware.returnAddress));
     expect(processor.gpr(Gpr.Rsp)).toBe(BigInt(firmware.context.stack - 0x100));
     expect(processor.gpr(Gpr.Rax)).toBe(0n);
-    expect(processor.vmcb.get(Save.Cr3)).toBe(BigInt(firmware.context.cr3));
+    expect(processor.controlRegister(3)).toBe(BigInt(firmware.context.cr3));
     const preserved = [3, 5, 6, 7, 12, 13, 14, 15];
     expect(preserved.map((register) => processor.gpr(register) & 0xffn)).toEqual(preserved.map(BigInt));
   });
@@ -62,7 +63,7 @@ describe("the guest", () => {
       guest.write(address, 8, BigInt(address));
       expect(memory.read64(address)).toBe(BigInt(address));
     }
-    expect(guest.exits(Exit.NestedPageFault)).toBe(0);
+    expect(guest.exits("nested page fault")).toBe(0);
   });
 
   test("meets #GP for what does not exist, as without Sheer", () => {
@@ -82,7 +83,7 @@ describe("the guest", () => {
     expect(efer & 0x1000n).toBe(0n);
     guest.wrmsr(0xc000_0080, efer & ~0x800n);
     expect(guest.rdmsr(0xc000_0080)).toBe(efer & ~0x800n);
-    expect(guest.processor.vmcb.get(Save.Efer) & 0x1000n).toBe(0x1000n);
+    expect(svmOf(guest).vmcb.get(Save.Efer) & 0x1000n).toBe(0x1000n);
   });
 
   test("keeps INIT and SIPI from the real local APIC", () => {

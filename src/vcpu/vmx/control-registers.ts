@@ -3,6 +3,8 @@ import { Capability } from "./capabilities";
 import { Field } from "./vmcs";
 
 const CR0_PE: u64 = 1 << 0;
+const CR0_NW: u64 = 1 << 29;
+const CR0_CD: u64 = 1 << 30;
 const CR0_PG: u64 = 1 << 31;
 export const CR4_VMXE: u64 = 1 << 13;
 const CR4_SMXE: u64 = 1 << 14;
@@ -45,10 +47,13 @@ class ControlRegisters {
 
   /**
    * A MOV of the guest's to CR0 changes a watched bit, which then reads as the guest wants it. The instruction is run again:
-   * now the processor itself carries it out, with all else that it says, or raises #GP.
+   * now the processor itself carries it out, with all else that it says. False if the guest gets #GP, and nothing changes.
    */
-  showCr0(value: u64): void {
+  showCr0(value: u64): bool {
+    const pagesOutsideProtection = (value & (CR0_PG | CR0_PE)) == CR0_PG;
+    if (value >> 32 || pagesOutsideProtection || (value & (CR0_NW | CR0_CD)) == CR0_NW) return false;
     vmwrite(Field.Cr0ReadShadow, value);
+    return true;
   }
 
   /** The same for CR4; false if the guest gets #GP, since it sets what it does not have. */

@@ -1,7 +1,7 @@
 import { cpuid, physOf, rdmsr, vmxon, wrmsr } from "../../metal";
 import { takePages } from "../../memory/frames";
-import { Capability, EptCapability, revision, supported } from "./capabilities";
-import { ProcessorBased, Secondary } from "./vmcs";
+import { Capability, controls, EptCapability, revision, supported } from "./capabilities";
+import { EntryControl, ExitControl, ProcessorBased, Secondary } from "./vmcs";
 
 const MSR_FEATURE_CONTROL: u32 = 0x3a;
 /** IA32_FEATURE_CONTROL (Intel SDM 3, 24.7): it cannot be changed any more; VMXON outside SMX works. */
@@ -16,6 +16,10 @@ export const enum VmxSupport {
   DisabledByFirmware,
   NoExtendedPageTables,
   NoUnrestrictedGuest,
+  /** Every MOV to or from CR3 would exit. */
+  NoTrueControls,
+  /** IA32_EFER and IA32_PAT would stay the host's, or the guest's. */
+  NoSwitchedMsrs,
 }
 
 /** Asks the processor (Intel SDM 3, 24.6 and appendix A). */
@@ -30,7 +34,16 @@ export function vmxSupport(): VmxSupport {
   const needed = EptCapability.WALK_4 | EptCapability.WRITE_BACK | EptCapability.PAGES_2M | EptCapability.INVEPT;
   if ((rdmsr(Capability.EptVpid) & needed) != needed) return VmxSupport.NoExtendedPageTables;
   if (!supported(Capability.Secondary, Secondary.UnrestrictedGuest)) return VmxSupport.NoUnrestrictedGuest;
-  return VmxSupport.Ready;
+  if (controls(Capability.Primary, 0) & (ProcessorBased.Cr3LoadExiting | ProcessorBased.Cr3StoreExiting))
+    return VmxSupport.NoTrueControls;
+  return switchesMsrs() ? VmxSupport.Ready : VmxSupport.NoSwitchedMsrs;
+}
+
+/** Whether entries and exits can give guest and host an IA32_EFER and an IA32_PAT each: else their fields do not exist. */
+function switchesMsrs(): bool {
+  const entry: u32 = EntryControl.LoadEfer | EntryControl.LoadPat;
+  const exit: u32 = ExitControl.SaveEfer | ExitControl.LoadEfer | ExitControl.SavePat | ExitControl.LoadPat;
+  return supported(Capability.Entry, entry) == entry && supported(Capability.Exit, exit) == exit;
 }
 
 /** Enters VMX operation; where the firmware has left that open, it is allowed first, for good. False if VMXON failed. */

@@ -167,7 +167,8 @@ function controlRegisterWrite(vcpu: VmxVcpu, qualification: u32): void {
   const value = vcpu.registers.get((qualification >> 8) & 15);
   switch (qualification & 15) {
     case 0:
-      return controlRegisters.showCr0(value);
+      if (!controlRegisters.showCr0(value)) vcpu.raiseWithError(Exception.GeneralProtection, 0);
+      return;
     case 4:
       if (!controlRegisters.showCr4(value)) vcpu.raiseWithError(Exception.GeneralProtection, 0);
       return;

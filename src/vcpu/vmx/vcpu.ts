@@ -176,8 +176,11 @@ export class VmxVcpu extends Vcpu {
 
   /** Gives the guest a waiting NMI, or sees to it that an exit comes when it can take one. */
   private offerNmi(): void {
-    const blocked = vmread(Field.GuestInterruptibility) & (SHADOW | Interruptibility.BlockingByNmi);
-    if (blocked || this.eventPends())
+    const blocking = vmread(Field.GuestInterruptibility) as u32;
+    // An NMI window may open at once in the shadow of STI, in which no NMI may be injected: an interrupt window opens after it
+    if (blocking & Interruptibility.BlockingBySti)
+      return setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, true);
+    if (blocking & (Interruptibility.BlockingByMovSs | Interruptibility.BlockingByNmi) || this.eventPends())
       return setControl(Field.ProcessorBasedControls, ProcessorBased.NmiWindowExiting, true);
     this.pendingNmi = false;
     vmwrite(Field.EntryInterruptionInformation, Interruption.make(InterruptionType.Nmi, 2));

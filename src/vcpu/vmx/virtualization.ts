@@ -21,6 +21,10 @@ export class Vmx extends Virtualization {
         return "Sheer needs a processor with extended page tables, which this one lacks. The machine goes on without Sheer.";
       case VmxSupport.NoUnrestrictedGuest:
         return "Sheer needs a processor with unrestricted guests, which this one lacks. The machine goes on without Sheer.";
+      case VmxSupport.NoTrueControls:
+        return "Sheer needs a processor with true VMX controls, which this one lacks. The machine goes on without Sheer.";
+      case VmxSupport.NoSwitchedMsrs:
+        return "Sheer needs a processor whose VM entries switch EFER and PAT, which this one's do not. The machine goes on without Sheer.";
       default:
         return "Sheer needs a processor with Intel VT-x, which this one lacks. The machine goes on without Sheer.";
     }

@@ -1,7 +1,7 @@
 // Settings as the core takes them: from the file on the boot volume, then from the command line.
 import { describe, expect, test } from "vitest";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
-import { Gpr } from "../../../machine/svm/state.ts";
+import { Gpr } from "../../../machine/guest/state.ts";
 import { boot } from "../vcpu/setup.ts";
 
 const FILE = "\\EFI\\sheer\\sheer.conf";

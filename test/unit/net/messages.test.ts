@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { Apic, APIC_BASE } from "../../../machine/apic.ts";
 import { NO_VECTOR, RECEIVE, Virtio } from "../../../machine/driver/virtio-net.ts";
 import type { Machine } from "../../../machine/machine.ts";
-import { EventType } from "../../../machine/svm/vmcb.ts";
+import { EventType } from "../../../machine/guest/events.ts";
 import { drive, frame, settle, start, VECTORS } from "./setup.ts";
 
 const MSI = 0xd0;
@@ -100,8 +100,8 @@ describe("a raised task priority", () => {
 
   test.each([
     ["in the local APIC's page", (machine: Machine) => machine.guest.write32(APIC_BASE + Apic.Tpr, RAISED)],
-    ["by CR8", (machine: Machine) => machine.guest.writeCr8(BigInt(RAISED >> 4))],
-    ["by CR8, of class 1", (machine: Machine) => machine.guest.writeCr8(1n)],
+    ["by CR8", (machine: Machine) => machine.guest.writeCr(8, BigInt(RAISED >> 4))],
+    ["by CR8, of class 1", (machine: Machine) => machine.guest.writeCr(8, 1n)],
   ])("%s does not keep the guest's own vectors back", (_how, raise) => {
     const { machine } = boot("private");
     raise(machine);
@@ -112,21 +112,21 @@ describe("a raised task priority", () => {
 
   test("keeps back what it is meant to, until it is lowered", () => {
     const { machine } = boot("private");
-    machine.guest.writeCr8(BigInt(VECTORS.receive >> 4));
+    machine.guest.writeCr(8, BigInt(VECTORS.receive >> 4));
     expect(receive(machine)).toEqual([]);
-    machine.guest.writeCr8(0n);
+    machine.guest.writeCr(8, 0n);
     settle(machine);
     expect(vectors(machine)).toContain(VECTORS.receive);
   });
 
   test("beyond 15 in CR8 is a general protection fault", () => {
     const { machine } = boot("private");
-    expect(machine.guest.fault(() => machine.guest.writeCr8(16n))?.vector).toBe(13);
+    expect(machine.guest.fault(() => machine.guest.writeCr(8, 16n))?.vector).toBe(13);
   });
 
   test("costs one exit for CR8 and none after that", () => {
     const { machine } = boot("private");
-    for (let i = 0; i < 5; i++) machine.guest.writeCr8(3n);
-    expect(machine.guest.exits(0x18)).toBe(1);
+    for (let i = 0; i < 5; i++) machine.guest.writeCr(8, 3n);
+    expect(machine.guest.exits("control register")).toBe(1);
   });
 });

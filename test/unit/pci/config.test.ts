@@ -196,7 +196,7 @@ it("answers a configuration access that is not for it in a few instructions", ()
   const { guest } = start("82574L");
   const bridge = new GuestPciFunction(guest, HOST_BRIDGE);
   bridge.read(0, 4);
-  const exits = guest.exits(0x7b);
+  const exits = guest.exits("port");
   bridge.read(0, 4);
-  expect(guest.exits(0x7b) - exits).toBe(1); // 0xCFC; 0xCF8 is the machine's own
+  expect(guest.exits("port") - exits).toBe(1); // 0xCFC; 0xCF8 is the machine's own
 });

@@ -1,8 +1,8 @@
 // What one processor sends while another is in the midst of answering: at every point of the core's way where it holds
 // no lock, a third hand acts.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Machine } from "../../../machine/machine.ts";
-import { boot } from "../vcpu/setup.ts";
+import { type Boot, VENDORS } from "../vcpu/setup.ts";
 import { Command, enterLongMode, nmis, place, send, settle } from "./setup.ts";
 
 const { Init, startup, Nmi } = Command;
@@ -23,7 +23,7 @@ class Race {
   #left = -1;
   #action: () => void = () => undefined;
 
-  constructor() {
+  constructor(boot: Boot) {
     this.machine = boot({ processors: 2, onImport: (name) => this.#pass(name) });
   }
 
@@ -44,8 +44,13 @@ class Race {
 }
 
 /** At each point in turn: `way` with `action` at that point, then `check`. */
-function everywhere(way: (race: Race) => void, action: (race: Race) => void, check: (race: Race) => void): void {
-  const race = new Race();
+function everywhere(
+  boot: Boot,
+  way: (race: Race) => void,
+  action: (race: Race) => void,
+  check: (race: Race) => void,
+): void {
+  const race = new Race(boot);
   let point = 0;
   while (
     race.at(
@@ -81,88 +86,96 @@ function initialise({ machine }: Race): void {
   settle(machine);
 }
 
-test("a start-up interrupt at any point of INIT starts the processor", () => {
-  everywhere(
-    initialise,
-    ({ machine }) => send(machine.guest, startup(0x33), 1),
-    (race) => {
-      settle(race.machine);
-      expect(place(race.machine.guests[1]!)).toBe("3300:0");
-      alive(race);
-    },
-  );
-});
+describe.each(VENDORS)("%s", (_vendor, boot) => {
+  test("a start-up interrupt at any point of INIT starts the processor", () => {
+    everywhere(
+      boot,
+      initialise,
+      ({ machine }) => send(machine.guest, startup(0x33), 1),
+      (race) => {
+        settle(race.machine);
+        expect(place(race.machine.guests[1]!)).toBe("3300:0");
+        alive(race);
+      },
+    );
+  });
 
-test("INIT at any point of a start leaves it waiting, or is followed by the start", () => {
-  everywhere(
-    (race) => {
-      initialise(race);
-      send(race.machine.guest, startup(0x33), 1);
-      settle(race.machine);
-    },
-    ({ machine }) => send(machine.guest, Init, 1),
-    (race) => {
-      settle(race.machine);
-      expect(["waits", "3300:0"]).toContain(place(race.machine.guests[1]!));
-      alive(race);
-    },
-  );
-});
+  test("INIT at any point of a start leaves it waiting, or is followed by the start", () => {
+    everywhere(
+      boot,
+      (race) => {
+        initialise(race);
+        send(race.machine.guest, startup(0x33), 1);
+        settle(race.machine);
+      },
+      ({ machine }) => send(machine.guest, Init, 1),
+      (race) => {
+        settle(race.machine);
+        expect(["waits", "3300:0"]).toContain(place(race.machine.guests[1]!));
+        alive(race);
+      },
+    );
+  });
 
-test("an NMI at any point of INIT is none", () => {
-  everywhere(
-    initialise,
-    ({ machine }) => send(machine.guest, Nmi, 1),
-    (race) => {
-      settle(race.machine);
-      expect(place(race.machine.guests[1]!)).toBe("waits");
-      alive(race);
-    },
-  );
-});
+  test("an NMI at any point of INIT is none", () => {
+    everywhere(
+      boot,
+      initialise,
+      ({ machine }) => send(machine.guest, Nmi, 1),
+      (race) => {
+        settle(race.machine);
+        expect(place(race.machine.guests[1]!)).toBe("waits");
+        alive(race);
+      },
+    );
+  });
 
-test("an NMI at any point of an exit is delivered once", () => {
-  everywhere(
-    ({ machine }) => {
-      machine.guests[1]!.cpuid(0);
-      machine.guests[1]!.cpuid(0);
-    },
-    ({ machine }) => send(machine.guest, Nmi, 1),
-    (race) => {
-      settle(race.machine);
-      expect(nmis(race.machine.guests[1]!)).toBe(1);
-      alive(race);
-    },
-  );
-});
+  test("an NMI at any point of an exit is delivered once", () => {
+    everywhere(
+      boot,
+      ({ machine }) => {
+        machine.guests[1]!.cpuid(0);
+        machine.guests[1]!.cpuid(0);
+      },
+      ({ machine }) => send(machine.guest, Nmi, 1),
+      (race) => {
+        settle(race.machine);
+        expect(nmis(race.machine.guests[1]!)).toBe(1);
+        alive(race);
+      },
+    );
+  });
 
-test("an NMI at any point of another is delivered once more or is the same", () => {
-  everywhere(
-    ({ machine }) => {
-      send(machine.guest, Nmi, 1);
-      settle(machine);
-    },
-    ({ machine }) => send(machine.guest, Nmi, 1),
-    (race) => {
-      settle(race.machine);
-      expect([1, 2]).toContain(nmis(race.machine.guests[1]!));
-      alive(race);
-    },
-  );
-});
+  test("an NMI at any point of another is delivered once more or is the same", () => {
+    everywhere(
+      boot,
+      ({ machine }) => {
+        send(machine.guest, Nmi, 1);
+        settle(machine);
+      },
+      ({ machine }) => send(machine.guest, Nmi, 1),
+      (race) => {
+        settle(race.machine);
+        expect([1, 2]).toContain(nmis(race.machine.guests[1]!));
+        alive(race);
+      },
+    );
+  });
 
-test("INIT at any point of an exit is taken before the guest goes on", () => {
-  everywhere(
-    ({ machine }) => {
-      const other = machine.guests[1]!;
-      other.cpuid(0);
-      if (!other.processor.waiting) other.cpuid(0);
-    },
-    ({ machine }) => send(machine.guest, Init, 1),
-    (race) => {
-      settle(race.machine);
-      expect(place(race.machine.guests[1]!)).toBe("waits");
-      alive(race);
-    },
-  );
+  test("INIT at any point of an exit is taken before the guest goes on", () => {
+    everywhere(
+      boot,
+      ({ machine }) => {
+        const other = machine.guests[1]!;
+        other.cpuid(0);
+        if (!other.processor.waiting) other.cpuid(0);
+      },
+      ({ machine }) => send(machine.guest, Init, 1),
+      (race) => {
+        settle(race.machine);
+        expect(place(race.machine.guests[1]!)).toBe("waits");
+        alive(race);
+      },
+    );
+  });
 });

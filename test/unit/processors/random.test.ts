@@ -1,15 +1,15 @@
 // Guests that do anything to each other and to what they share, in any order: no processor is lost or stopped, no real
 // INIT or SIPI leaves, Sheer does not trap. Every run is the same; a failure names the seed and the action.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Apic, APIC_BASE } from "../../../machine/apic.ts";
 import { VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
-import { Machine } from "../../../machine/machine.ts";
+import type { Machine } from "../../../machine/machine.ts";
 import { Msr } from "../../../machine/msrs.ts";
-import type { AccessWidth } from "../../../machine/svm/code.ts";
-import type { Guest } from "../../../machine/svm/guest.ts";
-import { GuestException, WaitsForStartup } from "../../../machine/svm/processor.ts";
+import type { AccessWidth } from "../../../machine/guest/code.ts";
+import type { Guest } from "../../../machine/guest/guest.ts";
+import { GuestException, WaitsForStartup } from "../../../machine/guest/events.ts";
 import { frame, random, VECTORS } from "../net/setup.ts";
-import { readCounters } from "../vcpu/setup.ts";
+import { type Boot, readCounters, VENDORS } from "../vcpu/setup.ts";
 import { Command, enterLongMode, ICR, longModeOf, nmis, place, send, settle } from "./setup.ts";
 
 const ACTIONS = 800;
@@ -33,15 +33,9 @@ class WildProcessors {
   readonly #below: (limit: number) => number;
   #nested = NESTED;
 
-  constructor(seed: number, processors: number) {
+  constructor(boot: Boot, seed: number, processors: number) {
     this.#below = random(seed);
-    this.machine = new Machine({
-      processors,
-      forbidTraps: true,
-      loadOptions: "sheer.efi log=0x3e8",
-      onImport: (name) => this.#pass(name),
-    });
-    expect(this.machine.boot()).toBe(0n);
+    this.machine = boot({ processors, cards: [{ model: "82574L" }], onImport: (name) => this.#pass(name) });
     this.machine.clock.advance(5_000_000);
     this.machine.processors.choose = (ready) => ready[this.#below(ready.length + 1)];
     this.driver = new VirtioNetDriver(this.machine.guest, { vectors: VECTORS });
@@ -98,7 +92,7 @@ class WildProcessors {
     ["interrupts on", (guest) => guest.enableInterrupts()],
     ["interrupts off", (guest) => guest.cli()],
     ["msr", (guest) => guest.wrmsr(Msr.ApicBase, BigInt(this.#below(2 ** 32)))],
-    ["call", (guest) => guest.vmmcall({ 0: 0x5348_0001n, 3: BigInt(this.#below(40)) })],
+    ["call", (guest) => guest.hypercall({ 0: 0x5348_0001n, 3: BigInt(this.#below(40)) })],
   ];
 
   #signal(guest: Guest, command: number): void {
@@ -149,34 +143,36 @@ class WildProcessors {
   }
 }
 
-test.each([
-  [1, 2],
-  [2, 3],
-  [3, 4],
-])("guests that do anything on several processors lose none (seed %i, %i processors)", (seed, processors) => {
-  const wild = new WildProcessors(seed, processors);
-  const { machine } = wild;
-  for (let i = 0; i < ACTIONS; i++) wild.act();
-  wild.calm();
-  const [first, ...others] = machine.guests as [Guest, ...Guest[]];
-  for (const [i, guest] of others.entries()) {
-    for (const command of [Command.Init, Command.startup(0x60 + i)]) send(first, command, i + 1);
-    settle(machine);
-    expect(place(guest)).toBe(`${(0x60 + i).toString(16)}00:0`);
-    enterLongMode(machine, guest);
-    guest.processor.received.length = 0;
-    send(first, Command.Nmi, i + 1);
-    settle(machine);
-    expect(nmis(guest)).toBe(1);
-  }
-  // All hear of a change.
-  wild.driver.pci.write(4, 2, 7);
-  for (const base of [BARS[1]!, BARS[3]!]) {
-    wild.driver.pci.write(0x14, 4, base);
-    const table = wild.driver.tableEntry(0);
-    first.write32(table + 8, 0x5a);
-    for (const guest of machine.guests) expect(guest.read32(table + 8)).toBe(0x5a);
-  }
-  expect(readCounters(machine).get("traps")).toBe(0n);
-  expect(machine.guests.map((guest) => guest.cpuid(1)[1] >>> 24)).toEqual(machine.guests.map((_, i) => i));
+describe.each(VENDORS)("%s", (_vendor, boot) => {
+  test.each([
+    [1, 2],
+    [2, 3],
+    [3, 4],
+  ])("guests that do anything on several processors lose none (seed %i, %i processors)", (seed, processors) => {
+    const wild = new WildProcessors(boot, seed, processors);
+    const { machine } = wild;
+    for (let i = 0; i < ACTIONS; i++) wild.act();
+    wild.calm();
+    const [first, ...others] = machine.guests as [Guest, ...Guest[]];
+    for (const [i, guest] of others.entries()) {
+      for (const command of [Command.Init, Command.startup(0x60 + i)]) send(first, command, i + 1);
+      settle(machine);
+      expect(place(guest)).toBe(`${(0x60 + i).toString(16)}00:0`);
+      enterLongMode(machine, guest);
+      guest.processor.received.length = 0;
+      send(first, Command.Nmi, i + 1);
+      settle(machine);
+      expect(nmis(guest)).toBe(1);
+    }
+    // All hear of a change.
+    wild.driver.pci.write(4, 2, 7);
+    for (const base of [BARS[1]!, BARS[3]!]) {
+      wild.driver.pci.write(0x14, 4, base);
+      const table = wild.driver.tableEntry(0);
+      first.write32(table + 8, 0x5a);
+      for (const guest of machine.guests) expect(guest.read32(table + 8)).toBe(0x5a);
+    }
+    expect(readCounters(machine).get("traps")).toBe(0n);
+    expect(machine.guests.map((guest) => guest.cpuid(1)[1] >>> 24)).toEqual(machine.guests.map((_, i) => i));
+  });
 });

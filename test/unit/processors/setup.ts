@@ -2,8 +2,9 @@
 import { Apic, APIC_BASE, Delivery } from "../../../machine/apic.ts";
 import { Machine } from "../../../machine/machine.ts";
 import type { Choice } from "../../../machine/processors.ts";
-import type { Guest } from "../../../machine/svm/guest.ts";
-import { EventType, Save } from "../../../machine/svm/vmcb.ts";
+import { EventType } from "../../../machine/guest/events.ts";
+import type { Guest } from "../../../machine/guest/guest.ts";
+import { Gpr, Segment } from "../../../machine/guest/state.ts";
 import { random } from "../net/setup.ts";
 
 export const ICR = APIC_BASE + Apic.IcrLow;
@@ -57,20 +58,25 @@ export function nmis({ received }: Guest): number {
   return received.filter(({ type }) => type === EventType.Nmi).length;
 }
 
-/** What is in the save area from CS on that an operating system's trampoline sets for 64-bit mode. */
-const LONG_MODE = [Save.Es, Save.Cs, Save.Ss, Save.Ds, Save.Efer, Save.Cr4, Save.Cr3, Save.Cr0, Save.Rflags, Save.Rsp];
+const { Es, Cs, Ss, Ds } = Segment;
 
 /** A processor that was started in real mode goes over to the boot processor's 64-bit mode. */
 export function enterLongMode(machine: Machine, guest: Guest): void {
   longModeOf(machine.guest)(guest);
 }
 
-/** What takes a processor over to the mode in which this one is now. */
-export function longModeOf(from: Guest): (guest: Guest) => void {
-  const offsets = LONG_MODE.flatMap((at) => (at <= Save.Ds ? [at, at + 8] : [at]));
-  const values = offsets.map((at) => from.processor.vmcb.get(at));
+/** What takes a processor over to the mode in which this one is now, as an operating system's trampoline does. */
+export function longModeOf({ processor: from }: Guest): (guest: Guest) => void {
+  const segments = [Es, Cs, Ss, Ds].map((index) => [index, from.segment(index)] as const);
+  const controls = [0, 3, 4].map((number) => [number, from.controlRegister(number)] as const);
+  const { efer, rflags } = from;
+  const stack = from.gpr(Gpr.Rsp);
   return ({ processor, code }) => {
-    offsets.forEach((at, i) => processor.vmcb.set(at, values[i]!));
+    for (const [index, register] of segments) processor.setSegment(index, register);
+    for (const [number, value] of controls) processor.setControlRegister(number, value);
+    processor.efer = efer;
+    processor.rflags = rflags;
+    processor.setGpr(Gpr.Rsp, stack);
     processor.rip = BigInt(code);
   };
 }
@@ -78,5 +84,5 @@ export function longModeOf(from: Guest): (guest: Guest) => void {
 /** Where a processor is after INIT and start-up interrupts. */
 export function place({ processor }: Guest): string {
   if (processor.waiting) return "waits";
-  return `${processor.vmcb.get16(Save.Cs).toString(16)}:${processor.rip.toString(16)}`;
+  return `${processor.segment(Segment.Cs).selector.toString(16)}:${processor.rip.toString(16)}`;
 }

@@ -3,14 +3,14 @@
 import { describe, expect, test } from "vitest";
 import type { Machine } from "../../../machine/machine.ts";
 import { Msr } from "../../../machine/msrs.ts";
-import { boot } from "../vcpu/setup.ts";
+import { type Boot, VENDORS } from "../vcpu/setup.ts";
 import { CHOICES, Command, nmis, place, settle } from "./setup.ts";
 
 const ICR = 0x830;
 const X2APIC = 0xc00n;
 
 /** Processors with these local APICs, all in x2APIC mode. */
-function start(apicIds: readonly number[]): Machine {
+function startBy(boot: Boot, apicIds: readonly number[]): Machine {
   const machine = boot({ cpu: { x2apic: true }, processors: apicIds.map((apicId) => ({ apicId })) });
   for (const guest of machine.guests) guest.wrmsr(Msr.ApicBase, guest.rdmsr(Msr.ApicBase) | X2APIC);
   return machine;
@@ -36,29 +36,33 @@ const destinations: readonly [string, number, number, number[]][] = [
   ["a cluster's processor that is not there", Command.Logical, 0x0002_0004, []],
   ["all others", Command.AllButSelf, 0, [1, 2, 3]],
 ];
-test.each(destinations)("INIT goes to %s", (_name, bits, destination, expected) => {
-  const machine = start([0, 1, 2, 0x21]);
-  send(machine, Command.Init | bits, destination);
-  // The boot processor starts anew instead of waiting.
-  expect(waiting(machine)).toEqual(expected.filter((number) => number > 0));
-});
+describe.each(VENDORS)("%s", (_vendor, boot) => {
+  const start = (apicIds: readonly number[]): Machine => startBy(boot, apicIds);
 
-describe.each(CHOICES)("a processor that takes Sheer's NMIs %s", (_name, choose) => {
-  test("starts where SIPI says, still in x2APIC mode", () => {
-    const machine = start([0, 0x145]);
-    machine.processors.choose = choose();
-    for (const command of [Command.Init, Command.startup(0x12), Command.startup(0x13)]) send(machine, command, 0x145);
-    settle(machine);
-    expect(place(machine.guests[1]!)).toBe("1200:0");
-    expect(machine.processor(1).apic.mode).toBe("x2apic");
+  test.each(destinations)("INIT goes to %s", (_name, bits, destination, expected) => {
+    const machine = start([0, 1, 2, 0x21]);
+    send(machine, Command.Init | bits, destination);
+    // The boot processor starts anew instead of waiting.
+    expect(waiting(machine)).toEqual(expected.filter((number) => number > 0));
   });
 
-  test("is given the NMI that it is sent, once", () => {
-    const machine = start([0, 0x145]);
-    machine.processors.choose = choose();
-    send(machine, Command.Nmi, 0x145);
-    settle(machine);
-    machine.guests[1]!.cpuid(0);
-    expect(machine.guests.map(nmis)).toEqual([0, 1]);
+  describe.each(CHOICES)("a processor that takes Sheer's NMIs %s", (_name, choose) => {
+    test("starts where SIPI says, still in x2APIC mode", () => {
+      const machine = start([0, 0x145]);
+      machine.processors.choose = choose();
+      for (const command of [Command.Init, Command.startup(0x12), Command.startup(0x13)]) send(machine, command, 0x145);
+      settle(machine);
+      expect(place(machine.guests[1]!)).toBe("1200:0");
+      expect(machine.processor(1).apic.mode).toBe("x2apic");
+    });
+
+    test("is given the NMI that it is sent, once", () => {
+      const machine = start([0, 0x145]);
+      machine.processors.choose = choose();
+      send(machine, Command.Nmi, 0x145);
+      settle(machine);
+      machine.guests[1]!.cpuid(0);
+      expect(machine.guests.map(nmis)).toEqual([0, 1]);
+    });
   });
 });

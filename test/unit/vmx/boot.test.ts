@@ -28,7 +28,6 @@ describe("on a processor with VT-x", () => {
 
   test.each([
     ["allowed and locked it", { featureControl: 5n }],
-    ["and the processor has no True controls", { trueControls: false }],
     ["and it has XSAVES", { xsaves: true }],
     ["and it has no VPID, RDTSCP or INVPCID", { vpid: false, rdtscp: false, invpcid: false }],
   ])("the guest is entered where the firmware has %s", (_name, vmx) => {
@@ -42,6 +41,8 @@ describe("Sheer says why it does not start, and the machine goes on, with", () =
     ["VT-x locked off", { vmx: { featureControl: FeatureControl.Locked } }, "the firmware has disabled"],
     ["no extended page tables", { vmx: { ept: false } }, "extended page tables"],
     ["no unrestricted guest", { vmx: { unrestrictedGuest: false } }, "unrestricted guest"],
+    ["every MOV to CR3 an exit", { vmx: { trueControls: false } }, "true VMX controls"],
+    ["EFER and PAT not switched", { vmx: { switchesMsrs: false } }, "EFER and PAT"],
   ])("%s", (_name, options, sentence) => {
     const machine = makeIntel(options);
     expect(BigInt.asUintN(64, machine.boot())).toBe(UNSUPPORTED);

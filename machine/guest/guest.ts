@@ -1,13 +1,9 @@
-// A test in the place of the guest: each method is one instruction. It consults the VMCB as the processor does; what is
-// not intercepted acts on the machine, what is intercepted goes to the core, and what the guest then sees is returned.
+// A test in the place of the guest: each method is one instruction. The processor looks at its controls; what they do not
+// intercept acts on the machine, what they do goes to the core, and what the guest then sees is returned.
 import { low32, truncate, type Width } from "../bits.ts";
 import { type AccessWidth, Code } from "./code.ts";
-import { ioExits } from "./permissions.ts";
 import { Gpr } from "./state.ts";
-import { ProcessorInstructions } from "./registers.ts";
-import { Control, Exit, Misc1 } from "./vmcb.ts";
-
-const Ioio = { In: 1, String: 4, Rep: 8, Address64: 1 << 9 } as const;
+import { ProcessorInstructions } from "./system.ts";
 
 /** One access to memory of an instruction that a test wrote in bytes. */
 export interface MemoryOperand {
@@ -20,7 +16,7 @@ export class Guest extends ProcessorInstructions {
     const { processor } = this;
     processor.setGpr(Gpr.Rdx, BigInt(port));
     this.step(Code.in(width), (next) => {
-      if (this.#io(port, width, Ioio.In, next)) return false;
+      if (processor.intercept({ kind: "port", port, width, input: true, string: false }, next)) return false;
       const old = width === 4 ? 0n : processor.gpr(Gpr.Rax) & ~BigInt(2 ** (8 * width) - 1);
       processor.setGpr(Gpr.Rax, old | BigInt(this.world.ports.read(port, width)));
       return true;
@@ -32,7 +28,7 @@ export class Guest extends ProcessorInstructions {
     this.processor.setGpr(Gpr.Rdx, BigInt(port));
     this.processor.setGpr(Gpr.Rax, BigInt(truncate(value, width)));
     this.step(Code.out(width), (next) => {
-      if (this.#io(port, width, 0, next)) return false;
+      if (this.processor.intercept({ kind: "port", port, width, input: false, string: false }, next)) return false;
       this.world.ports.write(port, width, value);
       return true;
     });
@@ -45,11 +41,11 @@ export class Guest extends ProcessorInstructions {
     processor.setGpr(Gpr.Rdx, BigInt(port));
     processor.setGpr(Gpr.Rcx, BigInt(count));
     processor.setGpr(pointer, BigInt(address));
-    const flags = Ioio.String | Ioio.Rep | Ioio.Address64 | (direction === "in" ? Ioio.In : 0);
+    const access = { kind: "port", port, width, input: direction === "in", string: true } as const;
     const bytes = direction === "in" ? Code.repIns(width) : Code.repOuts(width);
     this.step(bytes, (next) => {
       if (processor.gpr(Gpr.Rcx) === 0n) return true;
-      if (this.#io(port, width, flags, next)) return false;
+      if (processor.intercept(access, next)) return false;
       const at = Number(processor.gpr(pointer));
       const { memory } = processor;
       if (direction === "in") memory.write(at, width, this.world.ports.read(port, width));
@@ -110,15 +106,5 @@ export class Guest extends ProcessorInstructions {
       return direct;
     });
     return emulated;
-  }
-
-  #io(port: number, width: Width, flags: number, next: bigint): boolean {
-    const { processor } = this;
-    const { vmcb, memory } = processor;
-    const checked = this.interceptsMisc1(Misc1.Ioio);
-    if (!checked || !ioExits(memory, Number(vmcb.get(Control.IopmBase)), port, width)) return false;
-    const info1 = ((port << 16) | (width << 4) | flags) >>> 0;
-    processor.exit(Exit.Ioio, { info1, info2: next, nextRip: next });
-    return true;
   }
 }

@@ -4,9 +4,9 @@ import { describe, expect, test } from "vitest";
 import { APIC_BASE } from "../../../machine/apic.ts";
 import { NEWER, type CpuidOptions } from "../../../machine/cpuid.ts";
 import type { Machine } from "../../../machine/machine.ts";
-import { Gpr } from "../../../machine/svm/state.ts";
+import { Gpr } from "../../../machine/guest/state.ts";
 import { Control, Exit, Save } from "../../../machine/svm/vmcb.ts";
-import { boot } from "./setup.ts";
+import { boot, svmOf } from "../vcpu/setup.ts";
 
 const EFER = 0xc000_0080;
 const RFLAGS_TF = 1n << 8n;
@@ -26,7 +26,7 @@ function atNops(cpu: CpuidOptions): Machine {
 
 /** An exit of an instruction that is 5 bytes long, by what the processor says. */
 function exitAtNops({ guest }: Machine, exit: number, info1 = 0n): bigint {
-  const { processor, code } = guest;
+  const [processor, { code }] = [svmOf(guest), guest];
   processor.exit(exit, { info1, nextRip: BigInt(code + 5) });
   return processor.rip - BigInt(code);
 }
@@ -48,10 +48,10 @@ describe("next-RIP save", () => {
   test("is not used where CPUID does not have it", () => {
     const machine = atNops({});
     // It is stored all the same: a word that nobody has promised
-    machine.guest.processor.vmcb.set(Control.NextRip, 0x1234n);
+    svmOf(machine.guest).vmcb.set(Control.NextRip, 0x1234n);
     const { processor, code } = machine.guest;
     processor.memory.writeBytes(code, [0x0f, 0xa2]);
-    machine.guest.processor.exit(Exit.Cpuid);
+    svmOf(machine.guest).exit(Exit.Cpuid);
     expect(processor.rip).toBe(BigInt(code + 2));
   });
 
@@ -75,7 +75,8 @@ describe("decode assists", () => {
 
   test("bring the bytes of an instruction that is another by now", () => {
     const machine = atNops(NEWER);
-    const { processor, code } = machine.guest;
+    const { code } = machine.guest;
+    const processor = svmOf(machine.guest);
     const info2 = APIC_BASE + APIC_TASK_PRIORITY;
     processor.setGpr(Gpr.Rax, BigInt(info2));
     processor.setGpr(Gpr.Rcx, 0x20n);
@@ -92,7 +93,7 @@ test.each([
 ] as const)("a change of EFER drops %s", (_, cpu, control) => {
   const { guest } = boot({ cpu });
   guest.wrmsr(EFER, guest.rdmsr(EFER) ^ 1n);
-  expect(guest.processor.vmcb.get8(Control.TlbControl)).toBe(control);
+  expect(svmOf(guest).vmcb.get8(Control.TlbControl)).toBe(control);
 });
 
 describe("VMCB clean bits", () => {
@@ -100,19 +101,19 @@ describe("VMCB clean bits", () => {
     // Without a log no thread waits for the guest's next exit.
     const { guest } = boot({ cpu: NEWER, loadOptions: "sheer.efi" });
     guest.rdmsr(EFER);
-    expect(guest.processor.vmcb.get32(0x0c0) & 0x3ff).toBe(0x3ff);
+    expect(svmOf(guest).vmcb.get32(0x0c0) & 0x3ff).toBe(0x3ff);
   });
 
   test("stay zero where CPUID does not have them", () => {
     const { guest } = boot();
     guest.rdmsr(EFER);
-    expect(guest.processor.vmcb.get32(0x0c0)).toBe(0);
+    expect(svmOf(guest).vmcb.get32(0x0c0)).toBe(0);
   });
 
   test("tell of a change of EFER", () => {
     const { guest } = boot({ cpu: NEWER });
     guest.wrmsr(EFER, guest.rdmsr(EFER) ^ 1n);
-    expect(guest.processor.vmcb.get32(0x0c0) & 0x3ff).toBe(0x3ff & ~(1 << 5));
-    expect(guest.processor.vmcb.get(Save.Efer) & 1n).toBe(guest.rdmsr(EFER) & 1n);
+    expect(svmOf(guest).vmcb.get32(0x0c0) & 0x3ff).toBe(0x3ff & ~(1 << 5));
+    expect(svmOf(guest).vmcb.get(Save.Efer) & 1n).toBe(guest.rdmsr(EFER) & 1n);
   });
 });

@@ -4,16 +4,14 @@ import type { Clock } from "../clock.ts";
 import type { Cpuid } from "../cpuid.ts";
 import type { Msrs } from "../msrs.ts";
 import type { PortSpace } from "../ports.ts";
+import type { UnswitchedRegisters } from "../unswitched.ts";
 import { Code } from "./code.ts";
-import { Apic } from "../apic.ts";
-import { GuestException, Shutdown, type SvmProcessor, WaitsForStartup } from "./processor.ts";
-import { Gpr } from "./state.ts";
-import { Control, EventType, Exit, Misc1, type VmcbEvent } from "./vmcb.ts";
+import { EventType, type GuestEvent, GuestException, WaitsForStartup } from "./events.ts";
+import type { ExitKind } from "./instruction.ts";
+import type { GuestProcessor } from "./processor.ts";
 
 /** Exits from one instruction before it counts as stuck. */
 const PATIENCE = 16;
-/** EXITINFO1 of a MOV to a control register: bit 63, and the general register (APM 2, 15.8.1). */
-const MOV_FROM_RAX = 1n << 63n;
 
 /** What the guest reaches of the machine without the core. */
 export interface GuestWorld {
@@ -21,29 +19,30 @@ export interface GuestWorld {
   readonly msrs: Msrs;
   readonly cpuid: Cpuid;
   readonly clock: Clock;
+  readonly unswitched: UnswitchedRegisters;
   /** Called after each instruction: there other processors have their turn. */
   readonly onInstruction?: () => void;
 }
 
 export class Execution {
-  readonly processor: SvmProcessor;
+  readonly processor: GuestProcessor;
   /** Linear address at which instructions are put before they are executed. */
   code: number;
   protected readonly world: GuestWorld;
 
-  constructor(processor: SvmProcessor, world: GuestWorld, code: number) {
+  constructor(processor: GuestProcessor, world: GuestWorld, code: number) {
     this.processor = processor;
     this.world = world;
     this.code = code;
   }
 
-  get received(): readonly VmcbEvent[] {
+  get received(): readonly GuestEvent[] {
     return this.processor.received;
   }
 
   /** How often the guest left for a reason. */
-  exits(code: number): number {
-    return this.processor.exits.get(code) ?? 0;
+  exits(kind: ExitKind): number {
+    return this.processor.exits.get(kind) ?? 0;
   }
 
   /** Vectors of the external interrupts received since the last call. */
@@ -80,40 +79,39 @@ export class Execution {
     this.processor.settle();
   }
 
-  /** HLT: time passes until an event comes; false if none comes within `nanoseconds`. */
-  hlt(nanoseconds = 100_000_000): boolean {
-    const before = this.received.length;
-    const end = this.world.clock.now + nanoseconds;
-    this.step(Code.hlt, (next) => !this.exitsFor(Exit.Hlt, next));
-    while (this.received.length === before && this.world.clock.now < end) {
-      this.world.clock.advance(1000);
-      this.processor.settle();
-    }
-    return this.received.length > before;
+  /** MOV to SS: neither interrupts nor NMIs come before the instruction that follows. */
+  movSs(): void {
+    this.processor.blockByMovSs();
   }
 
-  /** MOV to CR8: the task priority's class. */
-  writeCr8(value: bigint): void {
-    this.processor.setGpr(Gpr.Rax, value);
-    this.step(Code.writeCr8, (next) => {
-      if (this.exitsFor(Exit.WriteCr8, next, MOV_FROM_RAX)) return false;
-      this.processor.apic.writeMmio(Apic.Tpr, 4, Number(value) << 4);
+  /** HLT: time passes until an event comes; false if none comes within `nanoseconds`, and then it is given up. */
+  hlt(nanoseconds = 100_000_000): boolean {
+    const { processor, received } = this;
+    const before = received.length;
+    const end = this.world.clock.now + nanoseconds;
+    this.step(Code.hlt, (next) => {
+      if (processor.intercept({ kind: "hlt" }, next)) return false;
+      processor.halted = true;
       return true;
     });
+    while (received.length === before && this.world.clock.now < end) {
+      this.world.clock.advance(1000);
+      processor.settle();
+    }
+    processor.halted = false;
+    return received.length > before;
   }
 
   /** An exception of the guest's own making. */
   raise(vector: number, error?: number): void {
     const { processor } = this;
-    if (processor.vmcb.intercepts(Exit.Exception + vector))
-      processor.exit(Exit.Exception + vector, { info1: error ?? 0 });
-    else processor.deliver({ type: EventType.Exception, vector, error });
+    const event = { type: EventType.Exception, vector, error };
+    if (!processor.interceptException(event)) processor.deliver(event);
     processor.settle();
   }
 
   tripleFault(): void {
-    if (!this.interceptsMisc1(Misc1.Shutdown)) throw new Shutdown("shutdown is not intercepted");
-    this.processor.exit(Exit.Shutdown);
+    this.processor.tripleFault();
     this.processor.settle();
   }
 
@@ -166,19 +164,8 @@ export class Execution {
   /** An exception that the core injected for this instruction. */
   #raiseInjected(): void {
     const { processor } = this;
-    const word = processor.vmcb.get(Control.EventInjection);
-    if (((word >> 8n) & 7n) !== BigInt(EventType.Exception)) return;
+    if (processor.injection?.type !== EventType.Exception) return;
     const event = processor.takeInjection();
     if (event) processor.deliver(event);
-  }
-
-  protected interceptsMisc1(bit: number): boolean {
-    return ((this.processor.vmcb.get32(Control.InterceptMisc1) >>> bit) & 1) === 1;
-  }
-
-  protected exitsFor(code: number, nextRip: bigint, info1 = 0n): boolean {
-    if (!this.processor.vmcb.intercepts(code)) return false;
-    this.processor.exit(code, { info1, nextRip });
-    return true;
   }
 }
