@@ -3,6 +3,7 @@
 //
 //     node setup.mjs build    what `npm run build` needs
 //     node setup.mjs all      that, and what booting a PC in QEMU needs
+//     node setup.mjs more     that, and the newer emulators of Debian 13, unpacked in a folder of their own
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const kernelFolder = join(root, ".cache", "kernel");
+const trixieFolder = join(root, ".cache", "trixie");
+const packages = JSON.parse(readFileSync(join(root, "cli/environment/packages.json"), "utf8"));
 
 function fail(sentence) {
   console.error(`setup: ${sentence}`);
@@ -47,8 +50,7 @@ function missingDebianPackages(names) {
 }
 
 function installDebianPackages(groups) {
-  const list = JSON.parse(readFileSync(join(root, "cli/environment/packages.json"), "utf8"));
-  const missing = missingDebianPackages(groups.flatMap((group) => list[group]).map((entry) => entry.package));
+  const missing = missingDebianPackages(groups.flatMap((group) => packages[group]).map((entry) => entry.package));
   if (missing.length === 0) return;
   if (!existsSync("/usr/bin/apt-get")) fail(`this is not a Debian machine; install ${missing.join(", ")} by hand.`);
   refreshPackageLists();
@@ -112,8 +114,65 @@ function unpackKernel() {
   renameSync(unfinished, kernelFolder);
 }
 
+// Where this machine has its own Debian packages from.
+function debianMirror() {
+  const format = ["--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"];
+  const lists = output("apt-get", ["indextargets", ...format, "Created-By: Packages"]);
+  return /^Debian \w+ (\S+)$/m.exec(lists)?.[1];
+}
+
+// An apt that knows Debian 13 alone, and no installed packages: what it downloads is all that is needed to run a program.
+function configureApt(folder) {
+  let mirror = debianMirror();
+  if (mirror === undefined) {
+    refreshPackageLists();
+    mirror = debianMirror();
+  }
+  if (mirror === undefined) fail("apt has no source of Debian packages; see sources.list(5).");
+  for (const name of ["lists/partial", "archives/partial"]) mkdirSync(join(folder, name), { recursive: true });
+  writeFileSync(join(folder, "sources.list"), `deb ${mirror} trixie main\n`);
+  writeFileSync(join(folder, "status"), "");
+  const settings = {
+    "Dir::Etc::SourceList": "sources.list",
+    "Dir::Etc::SourceParts": "none",
+    "Dir::State": ".",
+    "Dir::State::Status": "status",
+    "Dir::Cache": ".",
+  };
+  const lines = Object.entries(settings).map(([name, value]) => `${name} "${join(folder, value)}";`);
+  const more = ['APT::Sandbox::User "root";', 'APT::Install-Recommends "false";', 'Acquire::Languages "none";'];
+  writeFileSync(join(folder, "apt.conf"), [...lines, ...more, ""].join("\n"));
+  return { ...process.env, APT_CONFIG: join(folder, "apt.conf") };
+}
+
+// Debian 13's emulators know what Debian 12's do not. They run from a folder, by the dynamic linker that they bring. If
+// this is broken off, the next call goes on with what has been downloaded.
+function unpackTrixie() {
+  if (existsSync(trixieFolder)) return;
+  const names = packages.trixie.map((entry) => entry.package);
+  console.log(`setup: downloading ${names.join(", ")} of Debian 13, and what they need`);
+  const apt = join(root, ".cache", "trixie.apt");
+  const env = configureApt(apt);
+  if (!run("apt-get", ["update", "-q"], { env }))
+    fail("Debian 13's package lists could not be read; check the network.");
+  if (!run("apt-get", ["install", "-q", "-y", "--download-only", ...names], { env }))
+    fail("Debian 13's emulators could not be downloaded; apt's message is above.");
+  const unfinished = `${trixieFolder}.new`;
+  rmSync(unfinished, { recursive: true, force: true });
+  const archives = readdirSync(join(apt, "archives")).filter((file) => file.endsWith(".deb"));
+  console.log(`setup: unpacking ${archives.length} packages`);
+  for (const archive of archives) {
+    if (!run("dpkg-deb", ["--extract", join(apt, "archives", archive), unfinished]))
+      fail(`${archive} could not be unpacked.`);
+  }
+  renameSync(unfinished, trixieFolder);
+  rmSync(apt, { recursive: true });
+}
+
 const purpose = process.argv[2];
-if (purpose !== "build" && purpose !== "all") fail("say what for: node setup.mjs build, or node setup.mjs all.");
+const purposes = ["build", "all", "more"];
+if (!purposes.includes(purpose)) fail(`say what for: ${purposes.map((name) => `node setup.mjs ${name}`).join(", ")}.`);
 installDebianPackages(purpose === "build" ? ["build"] : ["build", "run"]);
 installNpmPackages();
-if (purpose === "all") unpackKernel();
+if (purpose !== "build") unpackKernel();
+if (purpose === "more") unpackTrixie();

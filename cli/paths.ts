@@ -11,3 +11,4 @@ export const sheerctl = join(dist, "sheerctl");
 
 export const guestFolder = join(root, "guest");
 export const kernelFolder = join(root, ".cache", "kernel");
+export const trixieFolder = join(root, ".cache", "trixie");

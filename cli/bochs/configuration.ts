@@ -1,3 +1,4 @@
+import type { Installation } from "../environment/installation.ts";
 import { need } from "../environment/tools.ts";
 
 /** Processors that differ in what a hypervisor finds, by Bochs's names. */
@@ -14,6 +15,8 @@ export type ProcessorModel = keyof typeof processorModels;
 
 /** The PC for Bochs to emulate: an i440FX with an Intel 82540EM, IDE, UHCI and xHCI. */
 export interface BochsOptions {
+  /** Where Bochs comes from: what is installed on this machine unless it says otherwise. Firmware is always this machine's. */
+  installation?: Installation;
   processor?: ProcessorModel;
   /** Processors; one unless it says otherwise. Bochs 2.7 cannot start others under VMX. */
   cpus?: number;

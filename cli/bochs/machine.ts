@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { Emulator } from "../emulator/emulator.ts";
 import { writeMedium, type Medium } from "../emulator/medium.ts";
+import { thisMachine } from "../environment/installation.ts";
 import { need } from "../environment/tools.ts";
 import { bochsConfiguration, firmwareParts, type BochsOptions } from "./configuration.ts";
 
@@ -30,7 +31,8 @@ export class BochsMachine extends Emulator {
   }
 
   private async powerOn(pc: BochsOptions, medium: Medium): Promise<void> {
-    const bochs = need("bochs");
+    const installation = pc.installation ?? thisMachine;
+    const bochs = installation.command("bochs-bin");
     const files = {
       firmware: this.file("firmware.fd"),
       bootDisk: this.file("boot.img"),
@@ -48,7 +50,8 @@ export class BochsMachine extends Emulator {
     // Debian's Bochs has its debugger built in, which waits for a command.
     await writeFile(this.file("commands"), "continue\n");
     const args = ["-q", "-f", this.file("bochsrc"), "-rc", this.file("commands")];
-    await this.launch(bochs, args, { TERM: "xterm" }, (code) => this.reason(code));
+    const environment = { TERM: "xterm", ...installation.environment };
+    await this.launch([...bochs, ...args], environment, (code) => this.reason(code));
   }
 
   /** What Bochs prints is its display; what it has to say is in its log. */

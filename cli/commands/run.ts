@@ -4,6 +4,7 @@ import { MissingEnvironmentError, SheerError, UsageError } from "../errors.ts";
 import { processorModels, type ProcessorModel } from "../bochs/configuration.ts";
 import { BochsMachine } from "../bochs/machine.ts";
 import type { Emulator } from "../emulator/emulator.ts";
+import { thisMachine, trixie } from "../environment/installation.ts";
 import type { Medium } from "../emulator/medium.ts";
 import { makeDebianGuest } from "../guest/linux.ts";
 import { startupMedium, type GuestProgram, type SheerStart } from "../guest/startup.ts";
@@ -17,6 +18,7 @@ import { attachFile, attachTerminal } from "./attach.ts";
 
 interface RunFlags {
   machine: "qemu" | "bochs";
+  trixie?: boolean;
   bare?: boolean;
   settings: string;
   nic?: NicModel;
@@ -44,6 +46,7 @@ export function addRunCommand(program: Command): void {
     .command("run")
     .description("run a guest in an emulated PC, on Sheer or bare; by default Debian, as in the demonstration")
     .addOption(new Option("--machine <emulator>", "what emulates it").choices(["qemu", "bochs"]).default("qemu"))
+    .option("--trixie", "that emulator of Debian 13 (node setup.mjs more unpacks it), not this machine's own")
     .option("--bare", "without Sheer")
     .option("--settings <tokens>", 'more settings for Sheer, such as "log.level=debug"', "")
     .addOption(new Option("--nic <model>", "network card (default: e1000e in QEMU, e1000 in Bochs)").choices(nicModels))
@@ -121,7 +124,8 @@ async function runGuest(flags: RunFlags, extra: string[], folder: string, signal
 
 function startMachine(flags: RunFlags, extra: string[], medium: Medium, signal: AbortSignal): Promise<Emulator> {
   const { nic, processor, cpus, memory, emulatorLog } = flags;
-  const pc = { memory, extra, ...(cpus === undefined ? {} : { cpus }) };
+  const installation = flags.trixie === true ? trixie : thisMachine;
+  const pc = { installation, memory, extra, ...(cpus === undefined ? {} : { cpus }) };
   if (flags.machine === "qemu") {
     const { rom = false, reboot = false, forward: forwards = [] } = flags;
     const counting = flags.icount === true ? { instructionShift: 0 } : {};

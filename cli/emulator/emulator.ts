@@ -97,13 +97,12 @@ export abstract class Emulator {
 
   /** Switches power on. `exitCode` may have another look at the code with which the emulator ended. */
   protected async launch(
-    program: string,
-    args: string[],
+    command: string[],
     environment: NodeJS.ProcessEnv = {},
     exitCode = (code: number): number => code,
   ): Promise<void> {
     // setpriv has the kernel end the emulator when this process dies, however it dies.
-    const emulator = spawn("setpriv", ["--pdeathsig", "KILL", program, ...args], {
+    const emulator = spawn("setpriv", ["--pdeathsig", "KILL", ...command], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...environment },
     });

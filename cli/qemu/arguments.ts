@@ -1,10 +1,12 @@
 import { logPort } from "../emulator/emulator.ts";
-import { need } from "../environment/tools.ts";
+import type { Installation } from "../environment/installation.ts";
 
 export type NicModel = "e1000e" | "e1000" | "none";
 
 /** The PC to emulate. What is left out is as in the demonstration. */
 export interface PcOptions {
+  /** Where QEMU and its firmware come from: what is installed on this machine unless it says otherwise. */
+  installation?: Installation;
   nic?: NicModel;
   /** Give the network card its iPXE option ROM, so that the firmware has a driver for it. */
   rom?: boolean;
@@ -40,11 +42,15 @@ export interface PcFiles {
 export const firmwareCode = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 export const firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
+/** Where QEMU looks for the firmware of its devices, such as the graphics card's. */
+const dataFolders = ["/usr/share/qemu", "/usr/share/seabios"];
+
 /** Where the network card is, with Sheer and without: 00:02.0. */
 const nicSlot = 2;
 
-export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
+export function qemuArguments(pc: PcOptions, files: PcFiles, installation: Installation): string[] {
   return [
+    ...dataFolders.flatMap((folder) => ["-L", installation.file(folder)]),
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
     // TCG only: what is tested must not depend on the processor that this happens to run on.
     ...[
@@ -56,7 +62,7 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
       ["max,+svm,-la57", ...(pc.processor === undefined ? [] : [pc.processor])].join(","),
     ],
     ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 2)],
-    ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${need(firmwareCode)}`],
+    ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${installation.file(firmwareCode)}`],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
     ...[
       "-drive",
@@ -68,7 +74,7 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
     ...["-chardev", `socket,id=log,path=${files.logSocket}`],
     ...["-device", `isa-serial,chardev=log,index=2,iobase=${logPort},irq=5`],
     ...["-chardev", `socket,id=qmp,path=${files.qmpSocket}`, "-mon", "chardev=qmp,mode=control"],
-    ...nicArguments(pc),
+    ...nicArguments(pc, installation),
     ...(pc.instructionShift === undefined ? [] : ["-icount", `shift=${pc.instructionShift}`]),
     // This range of addresses holds no code: of all that in_asm prints, only the lines of the exits are left.
     ...(pc.exitTrace === undefined ? [] : ["-d", "in_asm", "-dfilter", "0x1..0x2", "-D", pc.exitTrace]),
@@ -78,11 +84,11 @@ export function qemuArguments(pc: PcOptions, files: PcFiles): string[] {
   ];
 }
 
-function nicArguments(pc: PcOptions): string[] {
+function nicArguments(pc: PcOptions, installation: Installation): string[] {
   const model = pc.nic ?? "e1000e";
   if (model === "none") return [];
   const forwards = (pc.forwards ?? []).map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`).join("");
-  const rom = pc.rom === true ? need(`/usr/lib/ipxe/qemu/efi-${model}.rom`) : "";
+  const rom = pc.rom === true ? installation.file(`/usr/lib/ipxe/qemu/efi-${model}.rom`) : "";
   return [
     ...["-netdev", `user,id=net,ipv6=off${forwards}`],
     ...["-device", `${model},netdev=net,addr=${nicSlot},mac=52:54:00:12:34:56,romfile=${rom}`],

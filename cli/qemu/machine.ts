@@ -1,7 +1,7 @@
 import { copyFile } from "node:fs/promises";
 import { Emulator } from "../emulator/emulator.ts";
 import { writeMedium, type Medium } from "../emulator/medium.ts";
-import { need } from "../environment/tools.ts";
+import { thisMachine } from "../environment/installation.ts";
 import { firmwareVariables, qemuArguments, type PcFiles, type PcOptions } from "./arguments.ts";
 import { Qmp } from "./qmp.ts";
 
@@ -50,12 +50,13 @@ export class Machine extends Emulator {
       logSocket: this.file("log"),
       qmpSocket: this.file("qmp"),
     };
-    const qemu = need("qemu-system-x86_64");
-    await copyFile(need(firmwareVariables), files.firmwareVariables);
+    const installation = pc.installation ?? thisMachine;
+    const qemu = installation.command("qemu-system-x86_64");
+    await copyFile(installation.file(firmwareVariables), files.firmwareVariables);
     await writeMedium(medium, files.bootDisk, this.file("medium"));
     await this.console.listen(files.consoleSocket);
     await this.log.listen(files.logSocket);
     await this.qmp.listen(files.qmpSocket);
-    await this.launch(qemu, qemuArguments(pc, files));
+    await this.launch([...qemu, ...qemuArguments(pc, files, installation)], installation.environment);
   }
 }

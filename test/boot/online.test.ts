@@ -1,31 +1,13 @@
 import { expect, test } from "vitest";
 import { isContained, readGuestReport } from "../../cli/guest/report.ts";
+import { expectOffAndOn, offAndOn } from "./off-and-on.ts";
 import { boot, debian, sheer } from "./pc.ts";
 import { askTheKernel, signatures } from "./signatures.ts";
-
-/** Switches the second processor off and on, and has it count to something each time it is on. */
-const rounds = 20;
-const offAndOn = `
-online=/sys/devices/system/cpu/cpu1/online
-for round in $(seq ${rounds}); do
-  echo 0 >$online && [ "$(cat /sys/devices/system/cpu/online)" = 0 ] && say "off $round"
-  echo 1 >$online && [ "$(taskset 2 cut -d ' ' -f 39 /proc/self/stat)" = 1 ] && say "on $round"
-done
-say "afterwards"
-report_processors
-ping -c 2 -W 2 "$gateway" >/dev/null && say "ping again"
-`;
 
 test("a processor goes offline and online again, as often as the guest likes, and stays contained", async () => {
   const machine = await boot(sheer(), await debian(offAndOn), { cpus: 2 });
   expect(await machine.waitForEnd(240)).toBe(0);
-  const { text } = machine.console;
-  for (const word of ["off", "on"])
-    expect(text.match(new RegExp(`^@@ ${word} \\d+$`, "gm")), word).toHaveLength(rounds);
-  const { processors } = readGuestReport(text.slice(text.indexOf("@@ afterwards")));
-  expect(processors.filter(isContained).map(({ apic }) => apic)).toEqual([0, 1]);
-  expect(text).toContain("@@ ping again");
-  expect(machine.log.text).not.toContain("error");
+  expectOffAndOn(machine);
 });
 
 test("a restart goes through the firmware into Sheer again, on both processors; then the guest switches off", async () => {

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { buildProgramOf } from "../../cli/build/build.ts";
 import { isContained, readGuestReport } from "../../cli/guest/report.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
+import { verdictsOf } from "./multiprocessor.ts";
 import { boot, bootFrom, debian, sheer, verdicts } from "./pc.ts";
 import { askTheKernel, signatures } from "./signatures.ts";
 
@@ -28,20 +29,4 @@ test.each([2, 4])("the firmware runs code on all of %i processors, outside Sheer
   const [before = "", after = ""] = machine.console.text.split(`@@ multiprocessor-done ${cpus}\n`);
   expect(verdicts(before)).toEqual(verdictsOf(["alone", "together"], cpus, "wrong"));
   expect(verdicts(after)).toEqual(verdictsOf(["alone", "together", "disabled", "enabled"], cpus, "ok"));
-});
-
-/** The same for each kind of look at each of the other processors. */
-function verdictsOf(kinds: readonly string[], cpus: number, verdict: string): object {
-  const names = kinds.flatMap((kind) => Array.from({ length: cpus - 1 }, (_, i) => `${kind} ${i + 1}`));
-  return Object.fromEntries(names.map((name) => [name, verdict]));
-}
-
-test.each([2, 4])("%i processors are contained in x2APIC mode, if this QEMU has it (from 9.0 on)", async (cpus) => {
-  const program = await buildProgramOf("guest/programs/multiprocessor.ts");
-  const guest = { kind: "efi", program, arguments: "" } as const;
-  const machine = await boot(sheer(), guest, { cpus, extra: ["-cpu", "max,+svm,-la57,+x2apic"] });
-  await machine.waitFor(machine.console, /^@@ multiprocessor-done \d+\n/m, 120);
-  const x2apic = machine.complaints.includes("x2apic") ? [] : ["x2apic-alone", "x2apic-together"];
-  const kinds = ["alone", "together", ...x2apic, "disabled", "enabled"];
-  expect(verdicts(machine.console.text)).toEqual(verdictsOf(kinds, cpus, "ok"));
 });

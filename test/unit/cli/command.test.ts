@@ -53,7 +53,7 @@ test.each([
 
 test.each([
   ["QEMU", "qemu", "qemu-system-x86_64 is not on this machine; install the Debian package qemu-system-x86"],
-  ["Bochs", "bochs", "bochs is not on this machine; install the Debian package bochs"],
+  ["Bochs", "bochs", "bochs-bin is not on this machine; install the Debian package bochs"],
 ])("a missing %s is named with its package", async (_, machine, sentence) => {
   vi.stubEnv("PATH", makeTemporaryFolder());
   const words = ["run", "--machine", machine, "--bare", "--shell"];
