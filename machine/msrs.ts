@@ -15,6 +15,7 @@ export const Msr = {
   MtrrFix64K: 0x250,
   Pat: 0x277,
   MtrrDefType: 0x2ff,
+  Xss: 0xda0,
   Efer: 0xc000_0080,
   Star: 0xc000_0081,
   Lstar: 0xc000_0082,
@@ -68,6 +69,8 @@ export interface MsrOptions {
   readonly amd?: boolean;
   /** The processor has AMD-V at all. */
   readonly svm?: boolean;
+  /** The bits of IA32_XSS, on processors with XSAVES (SDM 1, 13.3). */
+  readonly xss?: bigint | undefined;
   /** As QEMU's processors do: registers that do not exist read 0 and swallow writes. */
   readonly lenient?: boolean;
   /** Registers that belong to other parts of the processor. */
@@ -94,6 +97,7 @@ export class Msrs {
     }
     this.#define(Msr.Sfmask, 0n, 0xffff_ffffn);
     this.#define(Msr.TscAux, 0n, 0xffff_ffffn);
+    if (options.xss !== undefined) this.#define(Msr.Xss, 0n, options.xss);
     if (options.amd ?? true) this.#defineAmd();
     this.#defineSvm(options);
   }

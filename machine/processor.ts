@@ -11,6 +11,8 @@ import { VmxOperation } from "./vmx/operation.ts";
 import { ApicMsrs } from "./x2apic.ts";
 
 const INTEL = "GenuineIntel";
+/** The state that XSAVES keeps beside XCR0's (SDM 1, 13.1). */
+const PROCESSOR_TRACE = 1n << 8n;
 
 /** What differs from the boot processor. */
 export interface ProcessorOptions {
@@ -70,6 +72,7 @@ export class Processor {
       amd: cpu.vendor !== INTEL,
       svm: cpu.svm ?? true,
       svmDisabled: options.svmDisabled ?? false,
+      xss: parts.vmx.xsaves ? PROCESSOR_TRACE : undefined,
       lenient: lenientMsrs,
       others: [
         new ApicMsrs(this.apic, {

@@ -39,6 +39,8 @@ export interface VmxOptions {
   readonly switchesMsrs?: boolean;
   /** The capability MSRs 48Dh to 490h are there: controls that were always 1 may be 0 (A.2). */
   readonly trueControls?: boolean;
+  /** Fields of the VMCS that are missing though a control wants them, as under another hypervisor. */
+  readonly missingFields?: readonly number[];
   /** What the firmware left in IA32_FEATURE_CONTROL. */
   readonly featureControl?: bigint;
 }
@@ -68,6 +70,7 @@ export class VmxCapabilities implements OtherMsrs {
       xsaves: false,
       switchesMsrs: true,
       trueControls: true,
+      missingFields: [],
       featureControl: 0n,
       ...options,
     };

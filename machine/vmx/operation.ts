@@ -63,7 +63,8 @@ export class VmxOperation {
   vmclear(address: number): Outcome {
     if (!isPage(address)) return this.#fail(VmxError.VmclearAddress);
     if (address === this.#region) return this.#fail(VmxError.VmclearVmxonPointer);
-    const vmcs = this.#structures.get(address) ?? new Vmcs(this.capabilities.fields);
+    const vmcs =
+      this.#structures.get(address) ?? new Vmcs(this.capabilities.fields, this.capabilities.options.missingFields);
     this.#structures.set(address, vmcs);
     vmcs.launched = false;
     if (this.#current === address) this.#current = undefined;

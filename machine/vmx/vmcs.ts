@@ -125,15 +125,17 @@ export class Vmcs {
   launched = false;
   readonly #values = new Map<number, bigint>();
   readonly #more: readonly number[];
+  readonly #missing: readonly number[];
 
   /** `more`: fields that only newer processors have. */
-  constructor(more: readonly number[] = []) {
+  constructor(more: readonly number[] = [], missing: readonly number[] = []) {
     this.#more = more;
+    this.#missing = missing;
   }
 
   has(encoding: number): boolean {
     const full = encoding & ~HIGH;
-    if (encoding & HIGH && !isWide(encoding)) return false;
+    if ((encoding & HIGH && !isWide(encoding)) || this.#missing.includes(full)) return false;
     return this.#more.includes(full) || STRETCHES.some(([first, last]) => full >= first && full <= last);
   }
 

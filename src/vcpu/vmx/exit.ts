@@ -1,5 +1,4 @@
 import { hypercall } from "../../control/hypercall";
-import { log } from "../../log/log";
 import { openInterruptWindow, vmread, vmwrite, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
 import { nestedFault, quickMoves, tripleFault } from "../exits";
@@ -14,6 +13,7 @@ import { Field } from "./vmcs";
 import { portAccess } from "./io";
 import { vmxMsrs } from "./msrs";
 import { RunEnd, VmxRun } from "./run";
+import { unknownExits } from "./unknown-exits";
 import { VmxVcpu } from "./vcpu";
 
 /** In the qualification of an EPT violation: what the entries allow (Intel SDM 3, table 28-7). */
@@ -133,19 +133,8 @@ function otherExit(vcpu: VmxVcpu, reason: u32): void {
   if (reason == ExitReason.EptMisconfiguration) unreachable(); // the tables are Sheer's own
   const isVmx = reason >= (ExitReason.Vmclear as u32) && reason <= (ExitReason.Vmxon as u32);
   const isOther = reason == ExitReason.Invept || reason == ExitReason.Invvpid || reason == ExitReason.Getsec;
-  if (!isVmx && !isOther) unknownExit(vcpu, reason);
-  vcpu.raise(Exception.InvalidOpcode);
-}
-
-function unknownExit(vcpu: VmxVcpu, reason: u32): void {
-  log
-    .warn("an exit of unknown reason ")
-    .dec(reason)
-    .text(", qualification ")
-    .hex(vmread(Field.ExitQualification))
-    .text(", at ")
-    .hex(vcpu.registers.rip)
-    .end();
+  if (!isVmx && !isOther) unknownExits.report(vcpu, reason);
+  if (!vcpu.eventPends()) vcpu.raise(Exception.InvalidOpcode); // else the exit is no instruction's, and the event comes again
 }
 
 function eptViolation(vcpu: VmxVcpu): void {

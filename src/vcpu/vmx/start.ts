@@ -1,4 +1,5 @@
 import { FirmwareContext } from "../../boot/info";
+import { log } from "../../log/log";
 import { rdmsr, runVmxGuest, vmwrite } from "../../metal";
 import { portHooks } from "../io";
 import { processors } from "../processors";
@@ -46,14 +47,14 @@ export function prepareVmx(index: u32): VmxVcpu {
 
 /** Interrupts go to the guest as without Sheer until a processor takes private vectors. */
 function setControls(): void {
-  vmwrite(Field.PinBasedControls, controls(Capability.PinBased, PinBased.NmiExiting | PinBased.VirtualNmis));
+  set(Field.PinBasedControls, controls(Capability.PinBased, PinBased.NmiExiting | PinBased.VirtualNmis));
   const primary = ProcessorBased.UseIoBitmaps | ProcessorBased.UseMsrBitmaps | ProcessorBased.ActivateSecondaryControls;
-  vmwrite(Field.ProcessorBasedControls, controls(Capability.Primary, primary));
-  vmwrite(Field.SecondaryControls, controls(Capability.Secondary, secondaryControls()));
+  set(Field.ProcessorBasedControls, controls(Capability.Primary, primary));
+  set(Field.SecondaryControls, controls(Capability.Secondary, secondaryControls()));
   const saved = ExitControl.SaveDebugControls | ExitControl.HostAddressSpaceSize;
   const exit = saved | ExitControl.SavePat | ExitControl.LoadPat | ExitControl.SaveEfer | ExitControl.LoadEfer;
-  vmwrite(Field.ExitControls, controls(Capability.Exit, exit));
-  vmwrite(
+  set(Field.ExitControls, controls(Capability.Exit, exit));
+  set(
     Field.EntryControls,
     controls(Capability.Entry, EntryControl.LoadDebugControls | EntryControl.LoadPat | EntryControl.LoadEfer),
   );
@@ -73,27 +74,32 @@ function secondaryControls(): u32 {
 }
 
 function setExecutionState(): void {
-  vmwrite(Field.VirtualProcessorId, VPID);
-  vmwrite(Field.IoBitmapA, vmxMachine.io.addressA());
-  vmwrite(Field.IoBitmapB, vmxMachine.io.addressB());
-  vmwrite(Field.MsrBitmap, vmxMsrs.bitmaps.address());
-  vmwrite(Field.EptPointer, translations.eptPointer());
-  if (supported(Capability.Secondary, Secondary.EnableXsaves)) vmwrite(Field.XssExitingBitmap, 0);
-  vmwrite(Field.ExceptionBitmap, 0);
-  vmwrite(Field.Cr3TargetCount, 0);
-  vmwrite(Field.ExitMsrStoreCount, 0);
-  vmwrite(Field.ExitMsrLoadCount, 0);
-  vmwrite(Field.EntryMsrLoadCount, 0);
-  vmwrite(Field.EntryInterruptionInformation, 0);
-  vmwrite(Field.Cr0GuestHostMask, controlRegisters.cr0Mask);
-  vmwrite(Field.Cr4GuestHostMask, controlRegisters.cr4Mask);
-  vmwrite(Field.VmcsLinkPointer, NO_LINK);
-  vmwrite(Field.GuestDebugctl, 0);
-  vmwrite(Field.GuestPendingDebugExceptions, 0);
-  vmwrite(Field.GuestInterruptibility, 0);
-  vmwrite(Field.GuestActivityState, 0);
-  vmwrite(Field.HostPat, rdmsr(MSR_PAT));
-  vmwrite(Field.HostEfer, rdmsr(MSR_EFER));
+  set(Field.VirtualProcessorId, VPID);
+  set(Field.IoBitmapA, vmxMachine.io.addressA());
+  set(Field.IoBitmapB, vmxMachine.io.addressB());
+  set(Field.MsrBitmap, vmxMsrs.bitmaps.address());
+  set(Field.EptPointer, translations.eptPointer());
+  if (supported(Capability.Secondary, Secondary.EnableXsaves)) set(Field.XssExitingBitmap, 0);
+  set(Field.ExceptionBitmap, 0);
+  set(Field.Cr3TargetCount, 0);
+  set(Field.ExitMsrStoreCount, 0);
+  set(Field.ExitMsrLoadCount, 0);
+  set(Field.EntryMsrLoadCount, 0);
+  set(Field.EntryInterruptionInformation, 0);
+  set(Field.Cr0GuestHostMask, controlRegisters.cr0Mask);
+  set(Field.Cr4GuestHostMask, controlRegisters.cr4Mask);
+  set(Field.VmcsLinkPointer, NO_LINK);
+  set(Field.GuestDebugctl, 0);
+  set(Field.GuestPendingDebugExceptions, 0);
+  set(Field.GuestInterruptibility, 0);
+  set(Field.GuestActivityState, 0);
+  set(Field.HostPat, rdmsr(MSR_PAT));
+  set(Field.HostEfer, rdmsr(MSR_EFER));
+}
+
+/** A field that this processor lacks is left out, which the log tells: its control is 0 as well, or should be. */
+function set(field: Field, value: u64): void {
+  if (!vmwrite(field, value)) log.warn("this processor's VMCS lacks the field ").hex(field).end();
 }
 
 /** Lets the guest go on as the firmware, whose call of Sheer returns `status`. Does not return on a real machine. */

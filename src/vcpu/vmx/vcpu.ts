@@ -209,7 +209,8 @@ export class VmxVcpu extends Vcpu {
     setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, false);
     if (this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
   }
-  private eventPends(): bool {
+  /** Whether the next entry delivers an event. */
+  eventPends(): bool {
     return ((vmread(Field.EntryInterruptionInformation) as u32) & Interruption.VALID) != 0;
   }
 

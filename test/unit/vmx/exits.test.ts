@@ -1,17 +1,96 @@
 // Exits as only VT-x has them (Intel SDM 3, 28.2 and appendix C): bad input above all.
 import { describe, expect, test } from "vitest";
 import { EventType } from "../../../machine/guest/events.ts";
+import { Msr } from "../../../machine/msrs.ts";
 import { ExitReason } from "../../../machine/vmx/exit-reasons.ts";
+import { Field } from "../../../machine/vmx/vmcs.ts";
+import { readCounters } from "../vcpu/setup.ts";
 import { boot } from "./setup.ts";
 
 const INVALID_OPCODE = { type: EventType.Exception, vector: 6, error: undefined };
 
 describe("an exit that nobody has heard of", () => {
-  test("is logged with what the processor says of it, and is #UD", () => {
+  const REASON = 77;
+
+  test("is logged once with all that the processor says of it, and is #UD", () => {
     const { machine, processor } = boot();
-    processor.exit(77, { qualification: 0x1234n });
-    expect(processor.injection).toEqual(INVALID_OPCODE);
-    expect(machine.log()).toMatch(/unknown.*77.*1234/);
+    const rip = processor.rip.toString(16);
+    const interruption = { type: EventType.Exception, vector: 14, error: 7 };
+    for (let i = 0; i < 3; i++) {
+      processor.exit(REASON, {
+        qualification: 0x1234n,
+        guestLinear: 0x5678n,
+        guestPhysical: 0x9abcn,
+        length: 5,
+        interruption,
+      });
+      expect(processor.injection).toEqual(INVALID_OPCODE);
+    }
+    const lines = machine.log().match(/.*unknown reason.*/g);
+    expect(lines).toHaveLength(1);
+    const parts = [
+      "reason 77,",
+      "qualification 0x1234,",
+      "guest-linear address 0x5678,",
+      "guest-physical address 0x9abc,",
+      "interruption information 0x80000b0e and error code 0x7,",
+      "IDT-vectoring information 0x0 ",
+      "instruction length 0x5 ",
+      `at 0x38:0x${rip},`,
+      "CR0 0x80010033,",
+    ];
+    for (const part of parts) expect(lines![0]).toContain(part);
+  });
+
+  test("brings an event again whose delivery it interrupted", () => {
+    const { processor } = boot();
+    const event = { type: EventType.Nmi, vector: 2, error: undefined };
+    processor.exit(REASON, { vectoring: event });
+    expect(processor.injection).toEqual(event);
+  });
+
+  test.each([9999, 0x7fff])("may have any number: %i", (reason) => {
+    const { machine, processor } = boot();
+    processor.exit(reason);
+    expect(machine.log()).toContain(`unknown reason ${reason},`);
+    expect(processor.traps).toEqual([]);
+  });
+
+  test("is counted", () => {
+    const { machine, processor } = boot();
+    const before = readCounters(machine).get("exits.other")!;
+    for (let i = 0; i < 3; i++) processor.exit(REASON);
+    processor.takeInjection();
+    expect(readCounters(machine).get("exits.other")).toBe(before + 3n);
+  });
+});
+
+test("a VMCS field that this processor lacks is told of, and the guest runs without it", () => {
+  const { machine } = boot({ vmx: { xsaves: true, missingFields: [Field.XssExitingBitmap] } });
+  expect(machine.log()).toContain("lacks the field 0x202c");
+  expect(machine.guest.cpuid(0x4000_0000)[0]).toBe(0x4000_0001);
+  expect(boot({ vmx: { xsaves: true } }).machine.log()).not.toContain("lacks");
+});
+
+describe("IA32_XSS", () => {
+  const PROCESSOR_TRACE = 1n << 8n;
+  test("takes what the processor has, without an exit", () => {
+    const { guest, msrs } = boot({ vmx: { xsaves: true } }).machine;
+    guest.wrmsr(Msr.Xss, PROCESSOR_TRACE);
+    expect(guest.rdmsr(Msr.Xss)).toBe(PROCESSOR_TRACE);
+    expect(msrs.read(Msr.Xss)).toBe(PROCESSOR_TRACE);
+    expect(guest.exits("msr")).toBe(0);
+  });
+
+  test.each([1n, 7n, 1n << 63n])("is #GP with what it has not: %i", (value) => {
+    const { guest } = boot({ vmx: { xsaves: true } }).machine;
+    expect(guest.fault(() => guest.wrmsr(Msr.Xss, value))).toMatchObject({ vector: 13, error: 0 });
+    expect(guest.rdmsr(Msr.Xss)).toBe(0n);
+  });
+
+  test("does not exist without XSAVES", () => {
+    const { guest } = boot().machine;
+    expect(guest.fault(() => guest.rdmsr(Msr.Xss))).toMatchObject({ vector: 13, error: 0 });
   });
 });
 
