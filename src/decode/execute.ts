@@ -3,6 +3,7 @@ import { Gpr, Rflags, Vcpu } from "../vcpu/vcpu";
 import { STATUS_FLAGS, compute, conditionHolds } from "./arithmetic";
 import { MemoryBus } from "./bus";
 import { compareAndExchangePair, exchange, testBit } from "./atomic";
+import { checksum, countZeros, countsZeros, pickBits } from "./bits";
 import { Instruction, Repeat, signExtend, truncate } from "./instruction";
 import { divide, multiply } from "./multiply";
 import { Form, Operation, isWideStore } from "./opcodes";
@@ -23,11 +24,14 @@ export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
     case Operation.Unknown:
     case Operation.MoveControl:
       return Outcome.Unknown;
-    case Operation.Other:
-      return moveVector(vcpu, bus, instruction);
+    case Operation.Other: {
+      const outcome = pickBits(vcpu, bus, instruction);
+      return outcome == Outcome.Unknown ? moveVector(vcpu, bus, instruction) : outcome;
+    }
     case Operation.MoveSegment:
       return moveSegment(vcpu, bus, instruction);
     case Operation.Movbe:
+      if (instruction.repeat == Repeat.NotEqual) return checksum(vcpu, bus, instruction);
       return moveSwapped(vcpu, bus, instruction);
     case Operation.Movzx:
     case Operation.Movsx:
@@ -60,6 +64,8 @@ export function execute(vcpu: Vcpu, bus: MemoryBus): Outcome {
       return divide(vcpu, bus, instruction);
     case Operation.Bsf:
     case Operation.Bsr:
+      if (countsZeros(instruction)) return countZeros(vcpu, bus, instruction);
+      return countBits(vcpu, bus, instruction);
     case Operation.Popcnt:
       return countBits(vcpu, bus, instruction);
     case Operation.Bt:
@@ -88,12 +94,10 @@ function isLegal(instruction: Instruction): bool {
     case Operation.Cmpxchg8b:
       return instruction.inMemory;
     case Operation.Movbe:
-      return instruction.inMemory && instruction.repeat == Repeat.None;
+      // F2 makes it CRC32, which has a register form too
+      return instruction.repeat == Repeat.NotEqual || (instruction.inMemory && instruction.repeat == Repeat.None);
     case Operation.Movsxd:
       return instruction.codeBits == 64; // ARPL elsewhere
-    case Operation.Bsf:
-    case Operation.Bsr:
-      return instruction.repeat != Repeat.Equal; // TZCNT and LZCNT where the processor has them
     case Operation.Popcnt:
       return instruction.repeat == Repeat.Equal;
     case Operation.Mov:

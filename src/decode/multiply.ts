@@ -92,7 +92,7 @@ function writePair(vcpu: Vcpu, width: u32, low: u64, high: u64): void {
 }
 
 /** Bits 127:64 of the product of two unsigned numbers. */
-function highProduct(left: u64, right: u64): u64 {
+export function highProduct(left: u64, right: u64): u64 {
   const leftLow = left & 0xffff_ffff;
   const leftHigh = left >> 32;
   const rightLow = right & 0xffff_ffff;

@@ -10,7 +10,7 @@
  */
 export const enum Operation {
   Unknown,
-  /** A known length; of these, only what vector.ts knows is carried out. */
+  /** A known length; of these, only what vector.ts and bits.ts know is carried out. */
   Other,
   /** MOV to and from control and debug registers: ModRM.mod is not looked at. */
   MoveControl,

@@ -5,7 +5,10 @@ import { VectorCases } from "./vector-cases.ts";
 /** The processor that they are compared with. */
 interface Processor {
   avx: boolean;
-  /** It is QEMU's, which lacks F6 /1, an alias of TEST, and gives MOVBE the wrong operand size in 16-bit code. */
+  /**
+   * It is QEMU's, which lacks F6 /1, an alias of TEST, gives MOVBE and CRC32 the wrong operand size in 16-bit code, and has
+   * BLSI's carry the wrong way round.
+   */
   emulated: boolean;
   /** It lets them use ports. */
   privileged: boolean;
@@ -24,6 +27,7 @@ export class Cases extends VectorCases {
     this.moves();
     this.multiplication();
     this.bitCounts();
+    this.countedBits(emulated);
     this.shifts();
     this.bitTests();
     this.exchanges();
@@ -36,6 +40,7 @@ export class Cases extends VectorCases {
     }
     this.vectors();
     if (avx) this.vexVectors();
+    if (avx) this.pickedBits(emulated);
     return this.cases;
   }
 
@@ -108,7 +113,6 @@ export class Cases extends VectorCases {
     const setup: Setup = (state) => state.memory.forEach((byte, i) => (state.memory[i] = byte | 0x10));
     this.modRm("bsf", [0x0f, 0xbc], { undefinedFlags, setup, alsoRegister: false });
     this.modRm("bsr", [0x0f, 0xbd], { undefinedFlags, setup, alsoRegister: false });
-    this.modRm("popcnt", [0x0f, 0xb8], { lead: [0xf3], samples: 6 });
   }
 
   private accumulator(name: string, opcode: number, undefinedFlags: bigint): void {

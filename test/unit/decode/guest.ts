@@ -84,6 +84,8 @@ export class Guest {
   readonly vectors = new Uint8Array(16 * 32);
   xcr0 = 7n;
   pkru = 0;
+  /** CPUID tells of BMI1 and ABM. */
+  countsZeros = true;
   /** What the device answers to a read. */
   deviceValue: (address: bigint, width: number) => bigint = () => 0n;
   private readonly words: BigUint64Array;
@@ -208,6 +210,10 @@ export class Guest {
       ),
       readXcr0: () => this.xcr0,
       readPkru: () => this.pkru,
+      cpuid: (leaf: number, _subleaf: number, result: number) => {
+        const registers = new BigUint64Array(this.core.memory.buffer, result, 4);
+        registers.set([0n, leaf === 7 || !this.countsZeros ? 0n : 1n << 5n, 0n, this.countsZeros ? 1n << 3n : 0n]);
+      },
       thisProcessor: () => 0,
       // what only the rest of a processor needs
       pause: unused,

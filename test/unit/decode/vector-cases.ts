@@ -1,4 +1,4 @@
-import { CaseMaker } from "./case-maker.ts";
+import { BitCases } from "./bit-cases.ts";
 
 /** A move between memory and a vector register, as APM 4 lists it. */
 interface VectorMove {
@@ -93,7 +93,7 @@ const MOVES: VectorMove[] = [
 ];
 
 /** Moves of vector registers, without VEX and with it. */
-export abstract class VectorCases extends CaseMaker {
+export abstract class VectorCases extends BitCases {
   protected vectors(): void {
     for (const move of MOVES.filter(({ vexOnly }) => vexOnly !== true)) {
       const prefix = move.prefix === undefined ? [] : [move.prefix];
