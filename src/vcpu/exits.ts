@@ -6,6 +6,7 @@ import { log } from "../log/log";
 import { guestMemory } from "../memory/guest";
 import { MmioDevice } from "../memory/hooks";
 import { guestSpace } from "../memory/space";
+import { scheduler } from "../threads/scheduler";
 import { resetMachine } from "./reset";
 import { Exception, Vcpu } from "./vcpu";
 
@@ -34,6 +35,18 @@ function unknownInstruction(vcpu: Vcpu, address: u64): void {
 }
 
 /** Methods, for only these can be made part of their callers. */
+class Exits {
+  /** The end of each: threads have their turns, and the guest goes on; false if the processor waits instead. */
+  @inline finish<T extends Vcpu>(vcpu: T): bool {
+    if (scheduler.hasWork() || vcpu.returnsSoon) vcpu.giveTurns();
+    if (vcpu.enter()) return true;
+    if (vcpu.returnsSoon) vcpu.kick(); // no interrupt of the guest's will end its wait
+    return false;
+  }
+}
+
+export const exits = new Exits();
+
 class QuickMoves {
   /** The short way for a plain MOV, which lies at `code`, to a hooked address: see carryOutPlainMove. */
   @inline carryOut<T extends Vcpu>(vcpu: T, code: u64, address: u64): bool {
@@ -50,6 +63,13 @@ class QuickMoves {
 }
 
 export const quickMoves = new QuickMoves();
+
+/** Moves RIP past an instruction that has been carried out, to `rip` as far as the code's size goes. */
+export function advanceTo<T extends Vcpu>(vcpu: T, rip: u64): void {
+  const bits = vcpu.codeBits();
+  vcpu.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
+  vcpu.finishInstruction();
+}
 
 export function tripleFault(vcpu: Vcpu): void {
   log.info("the guest's processor shut down at ").hex(vcpu.registers.rip).text("; the machine is reset").end();

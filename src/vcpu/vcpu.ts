@@ -183,8 +183,6 @@ export abstract class Vcpu {
   /** Delivers an external interrupt, which the guest must be able to take, before its next instruction. */
   abstract injectInterrupt(vector: u32): void;
 
-  /** Moves RIP past an instruction that has been carried out, to `rip` as far as the code's size goes. */
-  abstract advanceTo(rip: u64): void;
   /** What the end of an instruction does: it clears RF, ends the shadow of STI or MOV SS, and traps if TF is set. */
   abstract finishInstruction(): void;
 

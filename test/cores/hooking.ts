@@ -6,7 +6,7 @@ import { MmioDevice } from "../../src/memory/hooks";
 import { guestSpace } from "../../src/memory/space";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
-import { ExitCode } from "../../src/vcpu/svm/vmcb";
+import { ExitCode } from "../../src/vcpu/svm/exit-codes";
 export { boot, processor, thread, trap, vmxExit, vmxWake, wake } from "../../src/main";
 
 const HOOK_LEAF: u32 = 0x5348_dea0;

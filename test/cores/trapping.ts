@@ -5,7 +5,7 @@ import { scheduler } from "../../src/threads/scheduler";
 import { ANYWHERE, Thread } from "../../src/threads/thread";
 import { GuestRun } from "../../src/vcpu/svm/run";
 import { SvmVcpu } from "../../src/vcpu/svm/vcpu";
-import { ExitCode } from "../../src/vcpu/svm/vmcb";
+import { ExitCode } from "../../src/vcpu/svm/exit-codes";
 export { boot, processor, thread, trap, vmxExit, vmxWake, wake } from "../../src/main";
 
 const TRAP_LEAF: u32 = 0x5348_dead;

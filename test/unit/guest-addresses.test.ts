@@ -48,10 +48,9 @@ const REASONS: Record<string, string> = {
   "memory/translate.ts": ASKS,
   "pci/mcfg.ts": FIRMWARE,
   "pci/widths.ts": OWN,
+  "vcpu/segments.ts": FIRMWARE,
   "vcpu/svm/exit.ts": PLACE,
-  "vcpu/svm/vcpu.ts": FIRMWARE,
   "vcpu/vcpu.ts": FIRMWARE,
-  "vcpu/vmx/vcpu.ts": FIRMWARE,
 };
 
 const textOf = (file: string): string => readFileSync(join(source, file), "utf8");

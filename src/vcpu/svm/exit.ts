@@ -2,15 +2,17 @@ import { hypercall } from "../../control/hypercall";
 import { controlMoveOperand, instructionLength, twoByteLength } from "../../decode/length";
 import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
-import { nestedFault, quickMoves, tripleFault } from "../exits";
+import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
 import { Exception, Registers, Rflags } from "../vcpu";
+import { Event, EventType } from "./event";
+import { ExitCode } from "./exit-codes";
 import { svmFeatures } from "./features";
 import { portAccess } from "./io";
 import { svmMsrs } from "./msrs";
 import { GuestRun } from "./run";
 import { SvmVcpu } from "./vcpu";
-import { Event, EventType, ExitCode, Vmcb } from "./vmcb";
+import { Vmcb } from "./vmcb";
 
 /** EXITINFO1 with decode assists: a MOV, its general register in 3:0 (AMD APM 2, 15.8.1). */
 const MOV_TO_CONTROL_REGISTER: u64 = 1 << 63;
@@ -43,14 +45,14 @@ export function handleExit(run: GuestRun): bool {
     vcpu.store();
     vcpu.counters.countExit(code);
   }
-  return !vcpu.finishExit();
+  return !exits.finish(vcpu);
 }
 
 /** An NMI came to a processor that waits for a start-up interrupt; true if it goes on waiting. */
 export function handleWake(run: GuestRun): bool {
   const vcpu = changetype<SvmVcpu>(run.vcpu);
   vcpu.wake();
-  return !vcpu.finishExit();
+  return !exits.finish(vcpu);
 }
 
 /**
@@ -155,13 +157,13 @@ function advanceOverTwoBytes(vcpu: SvmVcpu, opcode: u32): bool {
 /** The same by what the processor has noted; false, with nothing changed, if it has not. */
 function advanceToNext(vcpu: SvmVcpu): bool {
   if (!svmFeatures.nextRipSave || !vcpu.vmcb.nextRip) return false;
-  vcpu.advanceTo(vcpu.vmcb.nextRip);
+  advanceTo(vcpu, vcpu.vmcb.nextRip);
   return true;
 }
 
 function advanceOver(vcpu: SvmVcpu, length: u32): bool {
   if (!length) return false;
-  vcpu.advanceTo(vcpu.registers.rip + (length as u64));
+  advanceTo(vcpu, vcpu.registers.rip + (length as u64));
   return true;
 }
 

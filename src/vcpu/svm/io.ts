@@ -1,3 +1,4 @@
+import { advanceTo } from "../exits";
 import { accessPort, accessPortByString } from "../io";
 import { SvmVcpu } from "./vcpu";
 
@@ -12,5 +13,5 @@ export function portAccess(vcpu: SvmVcpu): void {
   const info = vcpu.vmcb.exitInfo1 as u32;
   if (info & IoInfo.String) return accessPortByString(vcpu);
   accessPort(vcpu.registers, info >> 16, (info >> 4) & 7, (info & IoInfo.In) != 0);
-  vcpu.advanceTo(vcpu.vmcb.exitInfo2);
+  advanceTo(vcpu, vcpu.vmcb.exitInfo2);
 }

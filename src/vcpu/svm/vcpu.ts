@@ -1,20 +1,13 @@
 import { FirmwareContext } from "../../boot/info";
-import { clearBreakpoints, cpuid, physOf, physRead64, rdmsr } from "../../metal";
-import { scheduler } from "../../threads/scheduler";
+import { clearBreakpoints, cpuid, physOf, rdmsr } from "../../metal";
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
+import { Event, EventType } from "./event";
+import { ExitCode } from "./exit-codes";
 import { svmFeatures } from "./features";
 import { GuestRun } from "./run";
-import {
-  Event,
-  EventType,
-  ExitCode,
-  Intercept1,
-  INTERCEPT_WRITE_CR8,
-  SegmentAttribute,
-  TableRegister,
-  Vmcb,
-} from "./vmcb";
+import { VmcbSegments } from "./segments";
+import { Intercept1, INTERCEPT_WRITE_CR8, SegmentAttribute, Vmcb } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const CR0_PE: u64 = 1 << 0;
@@ -41,15 +34,6 @@ const CR0_AFTER_INIT: u64 = 1 << 4;
 const CR0_KEPT_BY_INIT: u64 = (1 << 30) | (1 << 29);
 const DR6_AFTER_INIT: u64 = 0xffff_0ff0;
 const DR7_AFTER_INIT: u64 = 0x400;
-const RESET_SELECTOR: u32 = 0xf000;
-const RESET_BASE: u64 = 0xffff_0000;
-/** Segment attributes in real mode: present, and code, data, LDT or busy TSS. */
-const enum Attributes {
-  Ldt = 0x82,
-  Tss = 0x8b,
-  Data = 0x93,
-  Code = 0x9b,
-}
 
 /**
  * A guest processor under AMD-V. Its general registers are in the run block, all else in its VMCB: RAX, RSP, RIP and RFLAGS
@@ -57,6 +41,7 @@ const enum Attributes {
  */
 export class SvmVcpu extends Vcpu {
   readonly vmcb: Vmcb;
+  private readonly segments: VmcbSegments;
   /** The guest handles an NMI: the next waits for its IRET. */
   private nmiBlocked: bool = false;
   private taskPriorityNoted: bool = false;
@@ -69,7 +54,9 @@ export class SvmVcpu extends Vcpu {
     index: u32,
   ) {
     super(run, index);
-    this.vmcb = changetype<Vmcb>(takePages(1));
+    const vmcb = changetype<Vmcb>(takePages(1));
+    this.vmcb = vmcb;
+    this.segments = new VmcbSegments(vmcb);
     run.guestVmcb = physOf(changetype<usize>(this.vmcb));
     run.hostVmcb = physOf(takePages(1));
     run.vcpu = changetype<usize>(this);
@@ -151,14 +138,6 @@ export class SvmVcpu extends Vcpu {
     this.load();
   }
 
-  /** After every exit: threads have their turns, and the guest goes on; false if the processor waits instead. */
-  @inline finishExit(): bool {
-    if (scheduler.hasWork() || this.returnsSoon) this.giveTurns();
-    if (this.enter()) return true;
-    if (this.returnsSoon) this.kick(); // no interrupt of the guest's will end its wait
-    return false;
-  }
-
   @inline enter(): bool {
     if (!this.enterGuest()) return false;
     if (this.pendingNmi) this.offerNmi();
@@ -218,12 +197,6 @@ export class SvmVcpu extends Vcpu {
     if (this.nmiReturning) this.unblockNmi();
   }
 
-  advanceTo(rip: u64): void {
-    const bits = this.codeBits();
-    this.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
-    this.finishInstruction();
-  }
-
   finishInstruction(): void {
     this.vmcb.interruptShadow = 0;
     this.registers.rflags &= ~(Rflags.Rf as u64);
@@ -243,13 +216,7 @@ export class SvmVcpu extends Vcpu {
     vmcb.dr6 = DR6_AFTER_INIT;
     vmcb.dr7 = DR7_AFTER_INIT;
     clearBreakpoints();
-    for (let segment: u32 = 0; segment <= (Segment.Gs as u32); segment++)
-      vmcb.segment(segment).set(0, Attributes.Data, 0xffff, 0);
-    vmcb.segment(Segment.Cs).set(RESET_SELECTOR, Attributes.Code, 0xffff, RESET_BASE);
-    vmcb.segment(TableRegister.Gdtr).set(0, 0, 0xffff, 0);
-    vmcb.segment(TableRegister.Idtr).set(0, 0, 0xffff, 0);
-    vmcb.segment(TableRegister.Ldtr).set(0, Attributes.Ldt, 0xffff, 0);
-    vmcb.segment(TableRegister.Tr).set(0, Attributes.Tss, 0xffff, 0);
+    this.segments.reset();
     vmcb.cpl = 0;
     vmcb.clean = 0;
     vmcb.eventInjection = 0;
@@ -263,8 +230,7 @@ export class SvmVcpu extends Vcpu {
 
   startAt(vector: u32): void {
     this.vmcb.rip = 0;
-    this.vmcb.segment(Segment.Cs).set(vector << 8, Attributes.Code, 0xffff, (vector as u64) << 12);
-    this.vmcb.clean = 0;
+    this.segments.startAt(vector);
   }
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
@@ -278,40 +244,10 @@ export class SvmVcpu extends Vcpu {
     vmcb.dr6 = DR6_AFTER_INIT;
     vmcb.dr7 = DR7_AFTER_INIT;
     vmcb.guestPat = rdmsr(MSR_PAT);
-    this.loadSegments(context);
+    this.segments.loadFirmware(context);
+    vmcb.cpl = 0;
     for (let i = 0; i < SYSTEM_MSRS.length; i++) vmcb.setSystemMsr(i, rdmsr(unchecked(SYSTEM_MSRS[i])));
     this.store();
-  }
-
-  private loadSegments(context: FirmwareContext): void {
-    const vmcb = this.vmcb;
-    this.loadSegment(context, Segment.Es, context.es);
-    this.loadSegment(context, Segment.Cs, context.cs);
-    this.loadSegment(context, Segment.Ss, context.ss);
-    this.loadSegment(context, Segment.Ds, context.ds);
-    this.loadSegment(context, Segment.Fs, context.fs);
-    this.loadSegment(context, Segment.Gs, context.gs);
-    vmcb.segment(Segment.Fs).base = context.fsBase;
-    vmcb.segment(Segment.Gs).base = context.gsBase;
-    this.loadSegment(context, TableRegister.Ldtr, context.ldtr);
-    this.loadSegment(context, TableRegister.Tr, context.tr);
-    vmcb.segment(TableRegister.Gdtr).set(0, 0, context.gdtLimit, context.gdtBase);
-    vmcb.segment(TableRegister.Idtr).set(0, 0, context.idtLimit, context.idtBase);
-    vmcb.cpl = 0;
-  }
-
-  /** Fills a segment register's hidden part from the firmware's GDT, as loading the selector did (AMD APM 2, 4.7 and 4.8). */
-  private loadSegment(context: FirmwareContext, index: u32, selector: u32): void {
-    const segment = this.vmcb.segment(index);
-    if (!(selector & ~3)) return segment.set(selector, 0, 0, 0);
-    const at = context.gdtBase + ((selector & ~7) as u64);
-    const descriptor = physRead64(at);
-    let base = ((descriptor >> 16) & 0xff_ffff) | ((descriptor >> 32) & 0xff00_0000);
-    if (index >= (TableRegister.Gdtr as u32)) base |= physRead64(at + 8) << 32;
-    const attributes = ((descriptor >> 40) & 0xff) | ((descriptor >> 44) & 0xf00);
-    let limit = ((descriptor & 0xffff) | ((descriptor >> 32) & 0xf_0000)) as u32;
-    if (attributes & (1 << 11)) limit = (limit << 12) | 0xfff; // granularity
-    segment.set(selector, attributes as u32, limit, base);
   }
 
   /** What VMRUN left in the VMCB goes to the registers: for most exits. */

@@ -29,61 +29,6 @@ export const enum Intercept2 {
 
 export const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
 
-/** Values of EXITCODE (AMD APM 2, appendix C). */
-export const enum ExitCode {
-  WriteCr8 = 0x18,
-  Intr = 0x60,
-  Nmi = 0x61,
-  Init = 0x63,
-  Vintr = 0x64,
-  Cpuid = 0x72,
-  Iret = 0x74,
-  Invd = 0x76,
-  Hlt = 0x78,
-  Invlpga = 0x7a,
-  Ioio = 0x7b,
-  Msr = 0x7c,
-  Shutdown = 0x7f,
-  Vmrun = 0x80,
-  Vmmcall = 0x81,
-  Vmload = 0x82,
-  Vmsave = 0x83,
-  Stgi = 0x84,
-  Clgi = 0x85,
-  Skinit = 0x86,
-  Wbinvd = 0x89,
-  NestedPageFault = 0x400,
-  /** VMEXIT_INVALID: -1, of which some processors store only the low half. */
-  Invalid = 0xffff_ffff,
-}
-
-/** TYPE in EVENTINJ and EXITINTINFO (AMD APM 2, 15.20). */
-export const enum EventType {
-  External = 0,
-  Nmi = 2,
-  Exception = 3,
-  SoftwareInterrupt = 4,
-}
-
-/** EVENTINJ and EXITINTINFO: VECTOR 7:0, TYPE 10:8, EV 11, V 31, ERRORCODE 63:32. */
-export namespace Event {
-  export const VALID: u64 = 1 << 31;
-  const ERROR_VALID: u64 = 1 << 11;
-
-  export function make(type: EventType, vector: u32): u64 {
-    return VALID | ((type as u64) << 8) | (vector as u64);
-  }
-  export function withError(event: u64, error: u32): u64 {
-    return event | ERROR_VALID | ((error as u64) << 32);
-  }
-  export function vector(event: u64): u32 {
-    return (event as u32) & 0xff;
-  }
-  export function type(event: u64): EventType {
-    return (((event as u32) >> 8) & 7) as EventType;
-  }
-}
-
 /** VMCB Clean: what the processor may keep from the last run, since only it has changed it (AMD APM 2, 15.15.2). */
 const enum Clean {
   Intercepts = 1 << 0,
@@ -313,12 +258,4 @@ export class Vmcb {
     store<u64>(this.at, v, 0x668);
     this.clean &= ~Clean.NestedPaging;
   }
-}
-
-/** Save-area slots behind the six segment registers. */
-export const enum TableRegister {
-  Gdtr = 6,
-  Ldtr = 7,
-  Idtr = 8,
-  Tr = 9,
 }

@@ -1,7 +1,7 @@
 import { hypercall } from "../../control/hypercall";
 import { openInterruptWindow, vmread, vmwrite, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
-import { nestedFault, quickMoves, tripleFault } from "../exits";
+import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt } from "../interrupts";
 import { InterruptWindow } from "../../interrupt/window";
 import { Exception, Rflags } from "../vcpu";
@@ -31,7 +31,7 @@ export function handleVmxExit(run: VmxRun): bool {
       unreachable();
     }
     vcpu.tookNmi();
-    return !vcpu.finishExit();
+    return !exits.finish(vcpu);
   }
   const reason = vmread(Field.ExitReason) as u32;
   const vectoring = vmread(Field.IdtVectoringInformation) as u32;
@@ -42,14 +42,14 @@ export function handleVmxExit(run: VmxRun): bool {
     vcpu.store();
     vcpu.counters.countExit(counterOf(reason));
   }
-  return !vcpu.finishExit();
+  return !exits.finish(vcpu);
 }
 
 /** An NMI came to a processor that waits for a start-up interrupt; true if it goes on waiting. */
 export function handleVmxWake(run: VmxRun): bool {
   const vcpu = changetype<VmxVcpu>(run.vcpu);
   vcpu.wake();
-  return !vcpu.finishExit();
+  return !exits.finish(vcpu);
 }
 
 /** The short ways for two frequent exits in 64-bit mode: CPUID, and a plain MOV to or from a hooked page. */
@@ -177,7 +177,7 @@ function next(vcpu: VmxVcpu): u64 {
   return vcpu.registers.rip + vmread(Field.ExitInstructionLength);
 }
 function advance(vcpu: VmxVcpu): void {
-  vcpu.advanceTo(next(vcpu));
+  advanceTo(vcpu, next(vcpu));
 }
 
 /** Where exits are counted: by AMD's codes, which reports have names for. */

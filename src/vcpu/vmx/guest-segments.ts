@@ -1,6 +1,7 @@
+import { SystemSegment } from "../segments";
 import { Rflags, Segment } from "../vcpu";
 import { FieldReader, Finding, StateLimits } from "./state-rules";
-import { AccessRights, EntryControl, Field, Secondary, segmentField, SystemSegment } from "./vmcs";
+import { AccessRights, EntryControl, Field, Secondary, segmentField } from "./vmcs";
 
 const SELECTOR_TI: u64 = 1 << 2;
 const SELECTOR_RPL: u64 = 3;

@@ -1,3 +1,4 @@
+import { advanceTo } from "../exits";
 import { accessPort, accessPortByString } from "../io";
 import { VmxVcpu } from "./vcpu";
 
@@ -14,5 +15,5 @@ export function portAccess(vcpu: VmxVcpu, qualification: u32, next: u64): void {
   if (qualification & IoQualification.String) return accessPortByString(vcpu);
   const width = (qualification & IoQualification.Size) + 1;
   accessPort(vcpu.registers, qualification >> 16, width, (qualification & IoQualification.In) != 0);
-  vcpu.advanceTo(next);
+  advanceTo(vcpu, next);
 }

@@ -1,22 +1,10 @@
 import { FirmwareContext } from "../../boot/info";
-import {
-  clearBreakpoints,
-  cpuid,
-  physOf,
-  physRead64,
-  rdmsr,
-  setCr2,
-  vmclear,
-  vmptrld,
-  vmread,
-  vmwrite,
-} from "../../metal";
-import { scheduler } from "../../threads/scheduler";
+import { clearBreakpoints, cpuid, physOf, rdmsr, setCr2, vmclear, vmptrld, vmread, vmwrite } from "../../metal";
 import { takePages } from "../../memory/frames";
 import { Exception, Rflags, Segment, Vcpu } from "../vcpu";
 import { revision } from "./capabilities";
 import { controlRegisters } from "./control-registers";
-import { descriptorRights, readSegment, ResetRights, writeSegment } from "./segments";
+import { readSegment, VmcsSegments } from "./segments";
 import {
   AccessRights,
   ActivityState,
@@ -26,7 +14,6 @@ import {
   InterruptionType,
   PinBased,
   ProcessorBased,
-  SystemSegment,
 } from "./vmcs";
 import { Interruption } from "./interruption";
 import { translations } from "./translations";
@@ -43,8 +30,6 @@ const SHADOW: u64 = Interruptibility.BlockingBySti | Interruptibility.BlockingBy
 const CR0_AFTER_INIT: u64 = 1 << 4;
 const CR0_KEPT_BY_INIT: u64 = (1 << 30) | (1 << 29);
 const DR7_AFTER_INIT: u64 = 0x400;
-const RESET_SELECTOR: u32 = 0xf000;
-const RESET_BASE: u64 = 0xffff_0000;
 const MSR_PAT: u32 = 0x277;
 const MSR_SYSENTER_CS: u32 = 0x174;
 const MSR_SYSENTER_ESP: u32 = 0x175;
@@ -53,6 +38,7 @@ const MSR_SYSENTER_EIP: u32 = 0x176;
 /** A guest processor under VT-x. Its general registers are in the run block, all else in its VMCS, which is the current one. */
 export class VmxVcpu extends Vcpu {
   private readonly vmcs: u64;
+  private readonly segments: VmcsSegments = new VmcsSegments();
   private staleTranslations: bool = true;
 
   constructor(
@@ -156,14 +142,6 @@ export class VmxVcpu extends Vcpu {
     this.load();
   }
 
-  /** After every exit: threads have their turns, and the guest goes on; false if the processor waits instead. */
-  finishExit(): bool {
-    if (scheduler.hasWork() || this.returnsSoon) this.giveTurns();
-    if (this.enter()) return true;
-    if (this.returnsSoon) this.kick(); // no interrupt of the guest's will end its wait
-    return false;
-  }
-
   enter(): bool {
     if (!this.enterGuest()) return false;
     if (this.pendingNmi) this.offerNmi();
@@ -232,12 +210,6 @@ export class VmxVcpu extends Vcpu {
     vmwrite(Field.EntryInterruptionInformation, vectoring & 0x8000_0fff);
   }
 
-  advanceTo(rip: u64): void {
-    const bits = this.codeBits();
-    this.registers.rip = bits == 64 ? rip : rip & (bits == 32 ? 0xffff_ffff : 0xffff);
-    this.finishInstruction();
-  }
-
   finishInstruction(): void {
     const interruptibility = vmread(Field.GuestInterruptibility);
     if (interruptibility & SHADOW) vmwrite(Field.GuestInterruptibility, interruptibility & ~SHADOW);
@@ -258,12 +230,7 @@ export class VmxVcpu extends Vcpu {
     vmwrite(Field.GuestCr3, 0);
     vmwrite(Field.GuestDr7, DR7_AFTER_INIT);
     clearBreakpoints();
-    for (let segment: u32 = 0; segment <= (Segment.Gs as u32); segment++)
-      writeSegment(segment, 0, ResetRights.Data, 0xffff, 0);
-    writeSegment(Segment.Cs, RESET_SELECTOR, ResetRights.Code, 0xffff, RESET_BASE);
-    writeSegment(SystemSegment.Ldtr, 0, ResetRights.Ldt, 0xffff, 0);
-    writeSegment(SystemSegment.Tr, 0, ResetRights.Tss, 0xffff, 0);
-    this.setTables(0, 0xffff, 0, 0xffff);
+    this.segments.reset();
     vmwrite(Field.EntryInterruptionInformation, 0);
     vmwrite(Field.GuestInterruptibility, 0);
     vmwrite(Field.GuestActivityState, ActivityState.Active); // it may have been halted
@@ -277,7 +244,7 @@ export class VmxVcpu extends Vcpu {
   startAt(vector: u32): void {
     vmwrite(Field.GuestRip, 0);
     this.registers.rip = 0;
-    writeSegment(Segment.Cs, vector << 8, ResetRights.Code, 0xffff, (vector as u64) << 12);
+    this.segments.startAt(vector);
   }
 
   /** Sets the guest up as the firmware was when it called, with the call returning `status`. */
@@ -293,44 +260,8 @@ export class VmxVcpu extends Vcpu {
     vmwrite(Field.GuestSysenterCs, rdmsr(MSR_SYSENTER_CS));
     vmwrite(Field.GuestSysenterEsp, rdmsr(MSR_SYSENTER_ESP));
     vmwrite(Field.GuestSysenterEip, rdmsr(MSR_SYSENTER_EIP));
-    this.loadSegments(context);
+    this.segments.loadFirmware(context);
     this.store();
-  }
-
-  private loadSegments(context: FirmwareContext): void {
-    this.loadSegment(context, Segment.Es, context.es);
-    this.loadSegment(context, Segment.Cs, context.cs);
-    this.loadSegment(context, Segment.Ss, context.ss);
-    this.loadSegment(context, Segment.Ds, context.ds);
-    this.loadSegment(context, Segment.Fs, context.fs);
-    this.loadSegment(context, Segment.Gs, context.gs);
-    vmwrite(Field.GuestFsBase, context.fsBase);
-    vmwrite(Field.GuestGsBase, context.gsBase);
-    this.loadSegment(context, SystemSegment.Ldtr, context.ldtr);
-    // VMX operation wants a task register, which firmware mostly has none of: nothing uses it before the guest loads its own.
-    if (context.tr & ~3) this.loadSegment(context, SystemSegment.Tr, context.tr);
-    else writeSegment(SystemSegment.Tr, 0, ResetRights.Tss, 0xffff, 0);
-    this.setTables(context.gdtBase, context.gdtLimit, context.idtBase, context.idtLimit);
-  }
-
-  private setTables(gdtBase: u64, gdtLimit: u32, idtBase: u64, idtLimit: u32): void {
-    vmwrite(Field.GuestGdtrBase, gdtBase);
-    vmwrite(Field.GuestGdtrLimit, gdtLimit);
-    vmwrite(Field.GuestIdtrBase, idtBase);
-    vmwrite(Field.GuestIdtrLimit, idtLimit);
-  }
-
-  /** Fills a segment register's hidden part from the firmware's GDT, as loading the selector did (Intel SDM 3, 3.4.5). */
-  private loadSegment(context: FirmwareContext, index: u32, selector: u32): void {
-    if (!(selector & ~3)) return writeSegment(index, selector, AccessRights.Unusable, 0, 0);
-    const at = context.gdtBase + ((selector & ~7) as u64);
-    const descriptor = physRead64(at);
-    let base = ((descriptor >> 16) & 0xff_ffff) | ((descriptor >> 32) & 0xff00_0000);
-    if (index >= (SystemSegment.Ldtr as u32)) base |= physRead64(at + 8) << 32;
-    const rights = descriptorRights(descriptor);
-    let limit = ((descriptor & 0xffff) | ((descriptor >> 32) & 0xf_0000)) as u32;
-    if (rights & AccessRights.Granularity) limit = (limit << 12) | 0xfff;
-    writeSegment(index, selector, rights, limit, base);
   }
 
   /** What is in the VMCS goes to the registers: for most exits. */

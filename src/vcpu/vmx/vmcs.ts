@@ -104,12 +104,6 @@ export const enum Field {
   HostRip = 0x6c16,
 }
 
-/** Behind the six segment registers of Segment. */
-export const enum SystemSegment {
-  Ldtr = 6,
-  Tr = 7,
-}
-
 /** `ofEs` is what ES has there, such as GuestEsBase. */
 export function segmentField(ofEs: Field, segment: u32): Field {
   return ((ofEs as u32) + 2 * segment) as Field;

@@ -67,11 +67,8 @@ export class TestVcpu extends Vcpu {
   reset(): void {
     note(Note.Reset, this.index);
   }
-  advanceTo(_rip: u64): void {
-    // no instruction is carried out here
-  }
   finishInstruction(): void {
-    // nor ended
+    // no instruction is carried out here
   }
   startAt(vector: u32): void {
     this.starts++;

@@ -94,11 +94,8 @@ class TestVcpu extends Vcpu {
   reset(): void {
     // no instruction does
   }
-  advanceTo(_rip: u64): void {
-    // no instruction is carried out here
-  }
   finishInstruction(): void {
-    // nor ended
+    // no instruction does
   }
   startAt(_vector: u32): void {
     // no instruction does

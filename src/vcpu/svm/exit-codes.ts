@@ -1,0 +1,27 @@
+/** Values of EXITCODE (AMD APM 2, appendix C). */
+export const enum ExitCode {
+  WriteCr8 = 0x18,
+  Intr = 0x60,
+  Nmi = 0x61,
+  Init = 0x63,
+  Vintr = 0x64,
+  Cpuid = 0x72,
+  Iret = 0x74,
+  Invd = 0x76,
+  Hlt = 0x78,
+  Invlpga = 0x7a,
+  Ioio = 0x7b,
+  Msr = 0x7c,
+  Shutdown = 0x7f,
+  Vmrun = 0x80,
+  Vmmcall = 0x81,
+  Vmload = 0x82,
+  Vmsave = 0x83,
+  Stgi = 0x84,
+  Clgi = 0x85,
+  Skinit = 0x86,
+  Wbinvd = 0x89,
+  NestedPageFault = 0x400,
+  /** VMEXIT_INVALID: -1, of which some processors store only the low half. */
+  Invalid = 0xffff_ffff,
+}
