@@ -114,6 +114,8 @@ function dispatch(vcpu: VmxVcpu, reason: u32): void {
     case ExitReason.Wbinvd:
       wbinvd();
       return advance(vcpu);
+    case ExitReason.TaskSwitch:
+      return taskSwitch(vcpu);
     case ExitReason.TripleFault:
       return tripleFault(vcpu);
     case ExitReason.Hlt: // runs again once threads have had the time that the guest has no use for
@@ -135,6 +137,16 @@ function otherExit(vcpu: VmxVcpu, reason: u32): void {
   const isOther = reason == ExitReason.Invept || reason == ExitReason.Invvpid || reason == ExitReason.Getsec;
   if (!isVmx && !isOther) unknownExits.report(vcpu, reason);
   if (!vcpu.eventPends()) vcpu.raise(Exception.InvalidOpcode); // else the exit is no instruction's, and the event comes again
+}
+
+/**
+ * No task is switched under VT-x, and Sheer does not do it in the processor's place. An instruction that asks for it is #UD.
+ * An event that the guest's IDT has a task for, as a double fault may, would come here again and again: it is a shutdown.
+ */
+function taskSwitch(vcpu: VmxVcpu): void {
+  unknownExits.report(vcpu, ExitReason.TaskSwitch);
+  if (vcpu.eventPends()) tripleFault(vcpu);
+  else vcpu.raise(Exception.InvalidOpcode);
 }
 
 function eptViolation(vcpu: VmxVcpu): void {

@@ -1,12 +1,13 @@
 import { log } from "../../log/log";
 import { vmread } from "../../metal";
+import { ExitReason } from "./exit-reasons";
 import { VmxVcpu } from "./vcpu";
 import { Field } from "./vmcs";
 
 /** Basic exit reasons have 16 bits; those up to here are told apart. */
 const REASONS: u32 = 128;
 
-/** Exits that no control has asked for: each reason is logged when it first comes, with all that the processor notes of it. */
+/** Exits that Sheer has no answer to: each reason is logged when it first comes, with all that the processor notes of it. */
 class UnknownExits {
   private readonly known: StaticArray<bool> = new StaticArray<bool>(REASONS);
 
@@ -14,7 +15,7 @@ class UnknownExits {
     const slot = min(reason, REASONS - 1);
     if (unchecked(this.known[slot])) return;
     unchecked((this.known[slot] = true));
-    log.warn("an exit of unknown reason ").dec(reason);
+    log.warn(reason == ExitReason.TaskSwitch ? "a task switch, reason " : "an exit of unknown reason ").dec(reason);
     tell(", qualification ", Field.ExitQualification);
     tell(", guest-linear address ", Field.GuestLinearAddress);
     tell(", guest-physical address ", Field.GuestPhysicalAddress);

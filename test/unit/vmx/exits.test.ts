@@ -65,6 +65,22 @@ describe("an exit that nobody has heard of", () => {
   });
 });
 
+describe("a task switch, which VT-x leaves to Sheer and Sheer does not carry out,", () => {
+  test("is #UD for the instruction that asks for it, and logged", () => {
+    const { machine, processor } = boot();
+    processor.exit(ExitReason.TaskSwitch, { qualification: 0x8000_0028n, length: 7 }); // JMP to the TSS at 28h
+    expect(processor.injection).toEqual(INVALID_OPCODE);
+    expect(machine.log()).toMatch(/a task switch, reason 9, qualification 0x80000028,/);
+  });
+
+  test("is a shutdown for an event, which would come here again and again", () => {
+    const { machine, processor } = boot();
+    const vectoring = { type: EventType.Exception, vector: 8, error: 0 };
+    processor.exit(ExitReason.TaskSwitch, { qualification: 0xc000_0028n, vectoring }); // a task gate in the IDT
+    expect(machine.log()).toContain("the guest's processor shut down");
+  });
+});
+
 test("a VMCS field that this processor lacks is told of, and the guest runs without it", () => {
   const { machine } = boot({ vmx: { xsaves: true, missingFields: [Field.XssExitingBitmap] } });
   expect(machine.log()).toContain("lacks the field 0x202c");
