@@ -1,4 +1,4 @@
-import { Memory, MmioDevice, MmioHooks } from "../memory/hooks";
+import { Memory, MmioHooks } from "../memory/hooks";
 import { guestMemory } from "../memory/guest";
 import {
   physRead16,
@@ -28,13 +28,13 @@ export class GuestBus extends MemoryBus {
 
   read(address: u64, width: u32): u64 {
     const device = this.hooks.findWhole(address, width as u64);
-    if (device !== null) return readDevice(device, address, width);
+    if (device !== null) return device.readLocked(address, width);
     return this.hooks.touches(address, width as u64) ? this.readBytes(address, width) : readPlain(address, width);
   }
 
   write(address: u64, width: u32, value: u64): void {
     const device = this.hooks.findWhole(address, width as u64);
-    if (device !== null) writeDevice(device, address, width, value);
+    if (device !== null) device.writeLocked(address, width, value);
     else if (this.hooks.touches(address, width as u64)) this.writeBytes(address, width, value);
     else writePlain(address, width, value);
   }
@@ -43,7 +43,7 @@ export class GuestBus extends MemoryBus {
     let value: u64 = 0;
     for (let i: u64 = 0; i < (width as u64); i++) {
       const device = this.hooks.find(start + i);
-      const byte = device !== null ? readDevice(device, start + i, 1) & 0xff : readPlain(start + i, 1);
+      const byte = device !== null ? device.readLocked(start + i, 1) & 0xff : readPlain(start + i, 1);
       value |= byte << (i << 3);
     }
     return value;
@@ -53,25 +53,10 @@ export class GuestBus extends MemoryBus {
     for (let i: u64 = 0; i < (width as u64); i++) {
       const device = this.hooks.find(start + i);
       const byte = (value >> (i << 3)) & 0xff;
-      if (device !== null) writeDevice(device, start + i, 1, byte);
+      if (device !== null) device.writeLocked(start + i, 1, byte);
       else writePlain(start + i, 1, byte);
     }
   }
-}
-
-function readDevice(device: MmioDevice, address: u64, width: u32): u64 {
-  const lock = device.lock;
-  if (lock) lock.acquire();
-  const value = device.read(address, width);
-  if (lock) lock.release();
-  return value;
-}
-
-function writeDevice(device: MmioDevice, address: u64, width: u32, value: u64): void {
-  const lock = device.lock;
-  if (lock) lock.acquire();
-  device.write(address, width, value);
-  if (lock) lock.release();
 }
 
 /** Reads 1, 2, 4 or 8 bytes of the guest's memory. Sheer's own block reads as zero, as the guest sees it there. */

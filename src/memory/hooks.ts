@@ -1,4 +1,5 @@
 import { TicketLock } from "../threads/lock";
+import { LockedDevice } from "../threads/locked-device";
 
 /** What answers accesses at guest-physical addresses. Widths are 1, 2, 4 or 8 bytes. */
 export interface Memory {
@@ -7,12 +8,7 @@ export interface Memory {
 }
 
 /** A device whose registers the guest reaches by memory accesses that Sheer answers. */
-export abstract class MmioDevice implements Memory {
-  /** `lock` is held while the device answers; without one it looks after itself. */
-  constructor(readonly lock: TicketLock | null = null) {}
-  abstract read(address: u64, width: u32): u64;
-  abstract write(address: u64, width: u32, value: u64): void;
-}
+export abstract class MmioDevice extends LockedDevice<u64, u64> implements Memory {}
 
 /** The hook that one processor last found: it forgets it before it runs the guest after any hook has changed. */
 export class RecentHook {

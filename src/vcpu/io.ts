@@ -2,7 +2,7 @@ import { carryOutPort } from "../decode/emulate";
 import { Outcome } from "../decode/outcome";
 import { guestSpace } from "../memory/space";
 import { in16, in32, in8, out16, out32, out8 } from "../metal";
-import { PortDevice, PortHooks } from "./ports";
+import { PortHooks } from "./ports";
 import { Exception, Registers, Vcpu } from "./vcpu";
 
 /** The machine's I/O ports as the guest sees them. */
@@ -15,14 +15,14 @@ export const portHooks = new PortHooks();
 class GuestPorts {
   read(port: u32, width: u32): u32 {
     const device = portHooks.findWhole(port, width);
-    if (device) return readDevice(device, port, width);
+    if (device) return device.readLocked(port, width);
     if (width > 1 && portHooks.touches(port, width)) return this.readBytes(port, width);
     return width == 4 ? in32(port) : width == 2 ? in16(port) : in8(port);
   }
 
   write(port: u32, width: u32, value: u32): void {
     const device = portHooks.findWhole(port, width);
-    if (device) writeDevice(device, port, width, value);
+    if (device) device.writeLocked(port, width, value);
     else if (width > 1 && portHooks.touches(port, width)) this.writeBytes(port, width, value);
     else if (width == 4) out32(port, value);
     else if (width == 2) out16(port, value);
@@ -38,21 +38,6 @@ class GuestPorts {
   private writeBytes(port: u32, width: u32, value: u32): void {
     for (let i: u32 = 0; i < width; i++) this.write((port + i) & 0xffff, 1, (value >> (i << 3)) & 0xff);
   }
-}
-
-function readDevice(device: PortDevice, port: u32, width: u32): u32 {
-  const lock = device.lock;
-  if (lock) lock.acquire();
-  const value = device.read(port, width);
-  if (lock) lock.release();
-  return value;
-}
-
-function writeDevice(device: PortDevice, port: u32, width: u32, value: u32): void {
-  const lock = device.lock;
-  if (lock) lock.acquire();
-  device.write(port, width, value);
-  if (lock) lock.release();
 }
 
 export const guestPorts = new GuestPorts();

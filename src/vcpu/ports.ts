@@ -1,12 +1,8 @@
 import { TicketLock } from "../threads/lock";
+import { LockedDevice } from "../threads/locked-device";
 
 /** A device whose registers the guest reaches by IN and OUT. Widths are 1, 2 or 4 bytes; values are zero-extended. */
-export abstract class PortDevice {
-  /** `lock` is held while the device answers; without one it looks after itself. */
-  constructor(readonly lock: TicketLock | null = null) {}
-  abstract read(port: u32, width: u32): u32;
-  abstract write(port: u32, width: u32, value: u32): void;
-}
+export abstract class PortDevice extends LockedDevice<u32, u32> {}
 
 const MAXIMUM_HOOKS: i32 = 16;
 

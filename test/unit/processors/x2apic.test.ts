@@ -46,6 +46,26 @@ describe.each(VENDORS)("%s", (_vendor, boot) => {
     expect(waiting(machine)).toEqual(expected.filter((number) => number > 0));
   });
 
+  test("of a local APIC's registers only the interrupt command's write exits, and what the task priority has", () => {
+    const { guest } = start([0, 1]);
+    const exits = (): number[] => [guest.exits("msr"), guest.exits("nested page fault")];
+    const [before] = exits();
+    for (const index of [0x802, 0x803, 0x80a, 0x80d, 0x80f, 0x810, 0x820, 0x828, 0x830, 0x832, 0x835, 0x838, 0x839])
+      guest.rdmsr(index);
+    for (const [index, value] of [
+      [0x80b, 0n],
+      [0x832, 0x2_00efn],
+      [0x838, 1000n],
+      [0x83f, 0x41n],
+    ] as const)
+      guest.wrmsr(index, value);
+    expect(exits()).toEqual([before, 0]);
+    guest.wrmsr(ICR, 0x4_0041n);
+    guest.rdmsr(0x808);
+    guest.wrmsr(0x808, 0x20n);
+    expect(exits()).toEqual([before! + 3, 0]);
+  });
+
   describe.each(CHOICES)("a processor that takes Sheer's NMIs %s", (_name, choose) => {
     test("starts where SIPI says, still in x2APIC mode", () => {
       const machine = start([0, 0x145]);
