@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { coreWasm } from "../paths.ts";
-import { benchSheer, type Bench } from "./boots.ts";
-import { countByReason, countMemoryFaults, instructionShift, traceExits } from "./exits.ts";
+import { benchSheer, instructionShift, type Bench } from "./boots.ts";
+import { countByReason, countMemoryFaults, traceExits } from "./exits.ts";
 import { measureInstructions, measureScaling } from "./instructions.ts";
 import { measureTouches } from "./memory.ts";
 import { measureNetwork, median, type NetworkFigures } from "./network.ts";
@@ -89,9 +89,9 @@ function networkRows(bare: NetworkFigures[], sheer: NetworkFigures[]): Row[] {
   const own = (what: string, unit: string, figure: keyof NetworkFigures, limit?: Limit): Row =>
     makeRow(what, unit, undefined, middle(sheer, figure), limit);
   return [
-    row("TCP receive", "MB/s", "receive", { ratioAtLeast: 0.95 }),
-    row("TCP send", "MB/s", "send", { ratioAtLeast: 0.95 }),
-    row("TCP round trips of one byte", "1/s", "pings", { ratioAtLeast: 0.7 }),
+    row("TCP receive, for 10^9 instructions", "MB", "receive", { ratioAtLeast: 0.95 }),
+    row("TCP send, for 10^9 instructions", "MB", "send", { ratioAtLeast: 0.95 }),
+    row("TCP round trips of one byte, for 10^6 instructions", "", "pings", { ratioAtLeast: 0.7 }),
     own("exits for each MB received", "exits", "receiveExits", { atMost: 60 }),
     own("exits for each MB sent", "exits", "sendExits", { atMost: 60 }),
     own("exits for each round trip", "exits", "pingExits"),

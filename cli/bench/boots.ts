@@ -13,6 +13,12 @@ export interface Bench {
   progress: (line: string) => void;
 }
 
+/**
+ * One nanosecond an instruction, about what a real processor needs. By the clock of the wall an emulated one is slower,
+ * and each of its timer ticks, which come by that clock, is two to five exits; and the number would differ each time.
+ */
+export const instructionShift = 0;
+
 /** Longer than any measured boot takes on a slow and busy machine. */
 export const bootSeconds = 1000;
 

@@ -4,7 +4,7 @@ import type { SheerStart } from "../guest/startup.ts";
 import type { PcOptions } from "../qemu/arguments.ts";
 import type { Machine } from "../qemu/machine.ts";
 import { withTemporaryFolder } from "../temporary.ts";
-import { bootDebian, bootSeconds, type Bench } from "./boots.ts";
+import { bootDebian, bootSeconds, instructionShift, type Bench } from "./boots.ts";
 
 /** AMD's names for the exit codes that a boot shows (AMD64 manual, volume 2, appendix C). */
 const names: Record<number, string> = {
@@ -23,12 +23,6 @@ const names: Record<number, string> = {
   0x89: "WBINVD",
   0x400: "nested fault",
 };
-
-/**
- * One nanosecond an instruction, about what a real processor needs. By the clock of the wall an emulated one is slower,
- * and each of its timer ticks, which come by that clock, is two to five exits; and the number would differ each time.
- */
-export const instructionShift = 0;
 
 /** The emulator's lines, one for each exit from the UEFI shell to Linux with DHCP and ping done: seen from outside Sheer. */
 export async function traceExits(

@@ -3,13 +3,20 @@ import { PingServer } from "../guest/pings.ts";
 import { readGuestReport } from "../guest/report.ts";
 import type { SheerStart } from "../guest/startup.ts";
 import { TransferServer, type Transfer } from "../guest/transfers.ts";
-import { bootDebian, type Bench } from "./boots.ts";
+import type { Machine } from "../qemu/machine.ts";
+import { bootDebian, instructionShift, type Bench } from "./boots.ts";
 
+/**
+ * The other side is a program on the machine that emulates, and by the clock of the wall it decides what is measured: how
+ * busy that machine is, when the other side has its turn. What does not depend on that is how many instructions the
+ * emulated processor executes, the guest's and Sheer's, for so much data. They are what follows, turned round: data for a
+ * number of instructions, so that more is better.
+ */
 export interface NetworkFigures {
-  /** MB/s of TCP, as the median of several transfers measured on this side. */
+  /** MB of TCP for 10^9 instructions, as the median of several transfers. */
   receive: number;
   send: number;
-  /** Round trips of one byte a second, likewise. */
+  /** Round trips of one byte for 10^6 instructions, likewise. */
   pings: number;
   /** Exits for each MB received and sent, all that the guest had meanwhile; only with Sheer. */
   receiveExits?: number;
@@ -52,29 +59,35 @@ done
 
 /** One boot of Debian that sends and receives. */
 export async function measureNetwork(bench: Bench, sheer: SheerStart | undefined): Promise<NetworkFigures> {
-  const server = new TransferServer(receiveBytes);
-  const pingServer = new PingServer(pings);
+  let machine: Machine | undefined;
+  const instructions = (): Promise<number> => machine!.instructions();
+  const server = new TransferServer(receiveBytes, instructions);
+  const pingServer = new PingServer(pings, instructions);
   await server.listen();
   await pingServer.listen();
   try {
     const start: { first?: number; guest?: number } = {};
-    const machine = await bootDebian(bench, sheer, {
+    await bootDebian(bench, sheer, {
+      pc: { instructionShift },
       append: `sheer.bench=${server.addressInGuest} sheer.pings=${pingServer.addressInGuest}`,
       moreSteps: steps,
-      watch: ({ log }) => {
+      watch: (started) => {
+        machine = started;
+        const { log } = started;
         log.whenSeen(/^sheer: /, ({ at }) => (start.first = at));
         log.whenSeen(/^sheer: the guest goes on/m, ({ at }) => (start.guest = at));
       },
     });
-    const complete = [server.downloads.length - 1, server.uploads.length, pingServer.rates.length];
-    const { memory } = readGuestReport(machine.console.text);
+    const complete = [server.downloads.length - 1, server.uploads.length, pingServer.roundTrips.length];
+    const { text } = machine!.console;
+    const { memory } = readGuestReport(text);
     if (complete.some((count) => count !== rounds) || memory === undefined)
-      throw machine.failure("The guest did not complete its transfers.");
+      throw machine!.failure("The guest did not complete its transfers.");
     return {
-      receive: median(server.downloads.slice(1).map(speed)),
-      send: median(server.uploads.map(speed)),
-      pings: median(pingServer.rates),
-      ...(sheer === undefined ? {} : exitFigures(machine.console.text)),
+      receive: median(server.downloads.slice(1).map(forGiga)),
+      send: median(server.uploads.map(forGiga)),
+      pings: 1e6 / median(pingServer.roundTrips),
+      ...(sheer === undefined ? {} : exitFigures(text)),
       memory,
       ...(start.first === undefined || start.guest === undefined ? {} : { start: (start.guest - start.first) / 1000 }),
     };
@@ -84,8 +97,9 @@ export async function measureNetwork(bench: Bench, sheer: SheerStart | undefined
   }
 }
 
-function speed({ bytes, seconds }: Transfer): number {
-  return bytes / 1e6 / seconds;
+/** MB for 10^9 instructions. */
+function forGiga({ bytes, took }: Transfer): number {
+  return bytes / 1e6 / (took / 1e9);
 }
 
 /** The exits that the guest counted, for each MB and each round trip. */

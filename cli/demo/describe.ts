@@ -38,7 +38,7 @@ function sheerLines(sheer: Record<string, string>, core: DemoResult["core"]): [s
 
 function transferLine(transfer: Transfer | undefined, guestHash: string | undefined): string {
   if (transfer === undefined) return "none";
-  const speed = transfer.bytes / 1e6 / transfer.seconds;
+  const speed = transfer.bytes / 1e6 / transfer.took;
   const same = transfer.sha256 === guestHash ? "same SHA-256 on both sides" : "DIFFERENT SHA-256 on both sides";
-  return `${transfer.bytes} bytes in ${transfer.seconds.toFixed(2)} s, ${speed.toFixed(1)} MB/s, ${same}`;
+  return `${transfer.bytes} bytes in ${transfer.took.toFixed(2)} s, ${speed.toFixed(1)} MB/s, ${same}`;
 }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { wallClock } from "./clock.ts";
 import { loopbackInGuest } from "./transfers.ts";
 
 /** Round trips before a connection has come to its pace. */
@@ -7,11 +8,14 @@ const warmUp = 200;
 
 /** A TCP server on the loopback that sends a byte to whoever connects, waits for it to come back, and sends the next. */
 export class PingServer {
-  /** Round trips a second, one figure for each connection that made all of them. */
-  readonly rates: number[] = [];
+  /** What a round trip took by the server's clock, one figure for each connection that made all of them. */
+  readonly roundTrips: number[] = [];
   private readonly server: Server;
 
-  constructor(private readonly rounds: number) {
+  constructor(
+    private readonly rounds: number,
+    private readonly clock = wallClock,
+  ) {
     this.server = createServer({ noDelay: true }, (socket) => void this.play(socket).catch(() => undefined));
   }
 
@@ -32,9 +36,9 @@ export class PingServer {
   private async play(socket: Socket): Promise<void> {
     try {
       await this.exchange(socket, warmUp);
-      const start = performance.now();
+      const start = await this.clock();
       await this.exchange(socket, this.rounds);
-      this.rates.push((this.rounds * 1000) / (performance.now() - start));
+      this.roundTrips.push(((await this.clock()) - start) / this.rounds);
     } finally {
       socket.destroy();
     }

@@ -3,12 +3,13 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { SheerError } from "../errors.ts";
+import { wallClock } from "./clock.ts";
 
 export interface Transfer {
   bytes: number;
   sha256: string;
-  /** From the request's arrival to the moment when the receiving side had all. */
-  seconds: number;
+  /** From the request's arrival to the moment when the receiving side had all, by the server's clock. */
+  took: number;
 }
 
 /** This machine's loopback as the guest sees it through the emulator's network. */
@@ -33,10 +34,13 @@ export class TransferServer {
   readonly sha256: string;
   private readonly server: Server;
 
-  constructor(downloadBytes: number) {
+  constructor(
+    downloadBytes: number,
+    private readonly clock = wallClock,
+  ) {
     this.content = seededText(downloadBytes);
     this.sha256 = sha256Of(this.content);
-    this.server = createServer((request, response) => void this.answer(request, response));
+    this.server = createServer((request, response) => void this.answer(request, response).catch(() => undefined));
   }
 
   /** Port 0 lets the system choose. */
@@ -66,28 +70,28 @@ export class TransferServer {
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader("Connection", "close");
-    if (request.method === "GET" && request.url === "/download") this.send(request, response);
+    if (request.method === "GET" && request.url === "/download") await this.send(request, response);
     else if (request.method === "POST" && request.url === "/upload") await this.receive(request, response);
     else response.writeHead(404).end();
   }
 
-  private send(request: IncomingMessage, response: ServerResponse): void {
-    const start = performance.now();
+  private async send(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const start = await this.clock();
     const bytes = this.content.length;
-    response.writeHead(200, { "Content-Length": bytes }).end(this.content);
     // The guest hangs up when it has read all; that is later than when the last byte left this program.
-    request.socket.once("close", () => {
-      this.downloads.push({ bytes, sha256: this.sha256, seconds: (performance.now() - start) / 1000 });
-    });
+    const gone = once(request.socket, "close");
+    response.writeHead(200, { "Content-Length": bytes }).end(this.content);
+    await gone;
+    this.downloads.push({ bytes, sha256: this.sha256, took: (await this.clock()) - start });
   }
 
   private async receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const start = performance.now();
+    const start = await this.clock();
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const seconds = (performance.now() - start) / 1000;
+    const took = (await this.clock()) - start;
     response.writeHead(200, { "Content-Length": 0 }).end();
     const content = Buffer.concat(chunks);
-    this.uploads.push({ bytes: content.length, sha256: sha256Of(content), seconds });
+    this.uploads.push({ bytes: content.length, sha256: sha256Of(content), took });
   }
 }

@@ -37,6 +37,15 @@ export class Machine extends Emulator {
     }
   }
 
+  /**
+   * How many instructions its processors have executed, where they are counted at all (`instructionShift`). The command is
+   * that of recording and replaying; the count is there without. Unlike the guest's clock it stands while they halt.
+   */
+  async instructions(): Promise<number> {
+    const { icount } = (await this.qmp.execute("query-replay")) as { icount: number };
+    return icount;
+  }
+
   override async stop(): Promise<void> {
     await super.stop();
     this.qmp.close();

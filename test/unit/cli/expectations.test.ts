@@ -19,7 +19,7 @@ const perfect: Seen = {
     sheer: { version: "0.1.0", "exits.cpuid": "1" },
     done: true,
   },
-  upload: { sha256: "u", bytes: uploadBytes, seconds: 1 },
+  upload: { sha256: "u", bytes: uploadBytes, took: 1 },
   times: { Sheer: 1, "guest goes on": 2 },
   core: { built: "c", logged: "c" },
 };
@@ -46,7 +46,7 @@ test.each<[string, Partial<Seen["guest"]>, Partial<Seen>]>([
   ["no ping", { ping: false }, {}],
   ["a download of other bytes", { download: { sha256: "x", bytes: downloadBytes, seconds: 1 } }, {}],
   ["a short download", { download: { sha256: "d", bytes: 1, seconds: 1 } }, {}],
-  ["an upload of other bytes", {}, { upload: { sha256: "x", bytes: uploadBytes, seconds: 1 } }],
+  ["an upload of other bytes", {}, { upload: { sha256: "x", bytes: uploadBytes, took: 1 } }],
   ["another core than the one built", {}, { core: { built: "c", logged: "x" } }],
   ["a core that is not logged", {}, { core: { built: "c" } }],
   ["no exits counted", { sheer: { version: "0.1.0" } }, {}],
