@@ -40,6 +40,8 @@ export class VmxVcpu extends Vcpu {
   private readonly vmcs: u64;
   private readonly segments: VmcsSegments = new VmcsSegments();
   private staleTranslations: bool = true;
+  /** An external interrupt waits until the guest can take it. */
+  private awaitsWindow: bool = false;
 
   constructor(
     readonly run: VmxRun,
@@ -131,12 +133,17 @@ export class VmxVcpu extends Vcpu {
     this.staleTranslations = true;
   }
   interceptInterrupts(): void {
-    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
+    this.chooseInterruptExiting();
     if (this.index == 0) setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, true);
   }
   returnSoon(soon: bool): void {
     setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting, soon);
-    if (!this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, soon);
+    this.chooseInterruptExiting();
+  }
+  /** Interrupts end the guest's run where there is a use for it: but not one that waits for the guest, which it would stop. */
+  private chooseInterruptExiting(): void {
+    const useful = this.takesPrivateVectors || this.returnsSoon;
+    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, useful && !this.awaitsWindow);
   }
   restart(): void {
     this.load();
@@ -180,12 +187,14 @@ export class VmxVcpu extends Vcpu {
   }
   /** An external interrupt waits that the guest cannot take: it is left to the local APIC until the guest can. */
   awaitInterruptWindow(): void {
-    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, false);
+    this.awaitsWindow = true;
     setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, true);
+    this.chooseInterruptExiting();
   }
   interruptWindowOpened(): void {
+    this.awaitsWindow = false;
     setControl(Field.ProcessorBasedControls, ProcessorBased.InterruptWindowExiting, false);
-    if (this.takesPrivateVectors) setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, true);
+    this.chooseInterruptExiting();
   }
   /** Whether the next entry delivers an event. */
   eventPends(): bool {
