@@ -9,7 +9,7 @@ import { controlRegisters } from "./control-registers";
 import { ENTRY_FAILED, ExitReason } from "./exit-reasons";
 import { entryFailures } from "./failure";
 import { Interruption } from "./interruption";
-import { Field } from "./vmcs";
+import { Field, Interruptibility, InterruptionType } from "./vmcs";
 import { portAccess } from "./io";
 import { vmxMsrs } from "./msrs";
 import { RunEnd, VmxRun } from "./run";
@@ -35,7 +35,7 @@ export function handleVmxExit(run: VmxRun): bool {
   }
   const reason = vmread(Field.ExitReason) as u32;
   const vectoring = vmread(Field.IdtVectoringInformation) as u32;
-  if (vectoring & Interruption.VALID) vcpu.deliverAgain(vectoring);
+  if (vectoring & Interruption.VALID) deliverAgain(vectoring);
   if (!answerQuickly(vcpu, reason)) {
     vcpu.load();
     dispatch(vcpu, reason);
@@ -149,6 +149,21 @@ function taskSwitch(vcpu: VmxVcpu): void {
   else vcpu.raise(Exception.InvalidOpcode);
 }
 
+/**
+ * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts and
+ * exceptions are left out: RIP is still at their instruction, which runs again (Intel SDM 3, 28.2.4).
+ */
+function deliverAgain(vectoring: u32): void {
+  const type = Interruption.type(vectoring);
+  if (type >= InterruptionType.SoftwareInterrupt) return;
+  if (type == InterruptionType.Nmi) {
+    const interruptibility = vmread(Field.GuestInterruptibility);
+    vmwrite(Field.GuestInterruptibility, interruptibility & ~(Interruptibility.BlockingByNmi as u64));
+  }
+  if (vectoring & Interruption.ERROR_VALID) vmwrite(Field.EntryExceptionErrorCode, vmread(Field.IdtVectoringErrorCode));
+  vmwrite(Field.EntryInterruptionInformation, vectoring & 0x8000_0fff);
+}
+
 function eptViolation(vcpu: VmxVcpu): void {
   const qualification = vmread(Field.ExitQualification);
   const delivering = (vmread(Field.IdtVectoringInformation) as u32) & Interruption.VALID;
@@ -174,8 +189,10 @@ function controlRegisterWrite(vcpu: VmxVcpu, qualification: u32): void {
       if (!controlRegisters.showCr4(value)) vcpu.raiseWithError(Exception.GeneralProtection, 0);
       return;
     default:
-      if (value <= 15) vcpu.apic.writeTaskPriorityClass(value as u32);
-      return orGeneralProtection(vcpu, value <= 15);
+      if (value > 15) return vcpu.raiseWithError(Exception.GeneralProtection, 0);
+      if (value) vcpu.passTaskPriority();
+      vcpu.apic.writeTaskPriorityClass(value as u32);
+      return advance(vcpu);
   }
 }
 

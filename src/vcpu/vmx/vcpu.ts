@@ -42,6 +42,7 @@ export class VmxVcpu extends Vcpu {
   private staleTranslations: bool = true;
   /** An external interrupt waits until the guest can take it. */
   private awaitsWindow: bool = false;
+  private taskPriorityNoted: bool = false;
 
   constructor(
     readonly run: VmxRun,
@@ -134,7 +135,13 @@ export class VmxVcpu extends Vcpu {
   }
   interceptInterrupts(): void {
     this.chooseInterruptExiting();
-    if (this.index == 0) setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, true);
+    if (this.index == 0 && !this.taskPriorityNoted)
+      setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, true);
+  }
+  /** MOV to CR8 has told all that it can: from now on it goes straight to the local APIC. */
+  passTaskPriority(): void {
+    this.taskPriorityNoted = true;
+    setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, false);
   }
   returnSoon(soon: bool): void {
     setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting, soon);
@@ -199,24 +206,6 @@ export class VmxVcpu extends Vcpu {
   /** Whether the next entry delivers an event. */
   eventPends(): bool {
     return ((vmread(Field.EntryInterruptionInformation) as u32) & Interruption.VALID) != 0;
-  }
-
-  /**
-   * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts and
-   * exceptions are left out: RIP is still at their instruction, which runs again (Intel SDM 3, 28.2.4).
-   */
-  deliverAgain(vectoring: u32): void {
-    const type = Interruption.type(vectoring);
-    if (type >= InterruptionType.SoftwareInterrupt) return;
-    if (type == InterruptionType.Nmi) {
-      vmwrite(
-        Field.GuestInterruptibility,
-        vmread(Field.GuestInterruptibility) & ~(Interruptibility.BlockingByNmi as u64),
-      );
-    }
-    if (vectoring & Interruption.ERROR_VALID)
-      vmwrite(Field.EntryExceptionErrorCode, vmread(Field.IdtVectoringErrorCode));
-    vmwrite(Field.EntryInterruptionInformation, vectoring & 0x8000_0fff);
   }
 
   finishInstruction(): void {
