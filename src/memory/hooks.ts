@@ -1,3 +1,4 @@
+import { atomicAdd32, atomicLoad32 } from "../metal";
 import { TicketLock } from "../threads/lock";
 import { LockedDevice } from "../threads/locked-device";
 
@@ -25,11 +26,29 @@ export class RecentHook {
   }
 }
 
+/** The room between two hooks, for one who asks about many addresses that lie there. */
+export class HookGap {
+  base: u64 = 0;
+  end: u64 = 0;
+  /** How often hooks had changed when it was found. */
+  changes: u32 = 0;
+
+  constructor(private readonly hooks: MmioHooks) {}
+
+  /** Whether no hook lies in a range, which does not wrap around. */
+  @inline has(base: u64, length: u64): bool {
+    const known = base >= this.base && base + length <= this.end && this.changes == this.hooks.changes;
+    return known || this.hooks.findGap(this, base, length);
+  }
+}
+
 const MAXIMUM_HOOKS: i32 = 32;
 
 /** The guest-physical ranges that belong to devices. Ranges are whole and never overlap; pages they touch cause exits. */
 export class MmioHooks {
   private count: i32 = 0;
+  /** How often hooks have come and gone. */
+  private version: u32 = 0;
   private readonly lock: TicketLock = new TicketLock();
   private readonly bases: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_HOOKS);
   private readonly ends: StaticArray<u64> = new StaticArray<u64>(MAXIMUM_HOOKS);
@@ -44,6 +63,7 @@ export class MmioHooks {
       unchecked((this.ends[this.count] = base + length));
       unchecked((this.devices[this.count] = device));
       this.count++;
+      this.noteChange();
     }
     this.lock.release();
     return free;
@@ -59,6 +79,7 @@ export class MmioHooks {
       unchecked((this.ends[index] = this.ends[last]));
       unchecked((this.devices[index] = this.devices[last]));
       unchecked((this.devices[last] = null));
+      this.noteChange();
     }
     this.lock.release();
     return index >= 0;
@@ -103,6 +124,31 @@ export class MmioHooks {
     }
     this.lock.release();
     return recent.device;
+  }
+
+  /** Whether no hook lies in a range; the room around it is then in `gap`. */
+  findGap(gap: HookGap, base: u64, length: u64): bool {
+    const end = base + length;
+    gap.base = 0;
+    gap.end = ~(0 as u64);
+    this.lock.acquire();
+    gap.changes = this.changes;
+    for (let i = 0; i < this.count; i++) {
+      if (unchecked(this.ends[i]) <= base) gap.base = max(gap.base, unchecked(this.ends[i]));
+      else gap.end = min(gap.end, unchecked(this.bases[i]));
+    }
+    this.lock.release();
+    return end <= gap.end;
+  }
+
+  get changes(): u32 {
+    return atomicLoad32(this.versionAt);
+  }
+  private noteChange(): void {
+    atomicAdd32(this.versionAt, 1);
+  }
+  private get versionAt(): usize {
+    return changetype<usize>(this) + offsetof<MmioHooks>("version");
   }
 
   /** Whether any hook lies in a range. */

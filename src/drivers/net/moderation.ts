@@ -6,7 +6,7 @@ const HIGHEST_LEVEL: u32 = 4;
 /** Less than that for an interrupt is a guest that waits for answers, not for bytes. */
 const FEW_BYTES: u64 = 2000;
 /** An interrupt should serve so much at least, and not much more: what waits fills the guest's queues. */
-const ENOUGH_BYTES: u64 = 32 << 10;
+const ENOUGH_BYTES: u64 = 48 << 10;
 const MANY_BYTES: u64 = 128 << 10;
 
 /**

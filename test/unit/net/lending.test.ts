@@ -163,6 +163,21 @@ describe.each(INTEL_MODELS)("%s", (model) => {
     driver.pci.write(0x14, 4, before);
   });
 
+  it("gives the card no buffer any more over which the device's memory was moved", () => {
+    const driver = driveIt();
+    const place = 0xd000_0000;
+    driver.receiveQueue.add([{ address: place + 0x100, length: MERGED_BUFFER, writable: true }]);
+    driver.kick(RECEIVE);
+    expect(cardBuffers(machine)).toEqual([place + 0x100 + 12]);
+    const before = driver.pci.bar(1);
+    driver.pci.write(0x14, 4, place);
+    machine.card.wire.inject(frame(100, 1));
+    settle(machine);
+    expect(cardBuffers(machine)).not.toContain(place + 0x100 + 12);
+    driver.pci.write(0x14, 4, before);
+    expect(driver.transport.status() & 64).toBe(64);
+  });
+
   it("breaks a queue that has the same chain in it twice", () => {
     const driver = driveIt();
     offer(driver, [MERGED_BUFFER]);

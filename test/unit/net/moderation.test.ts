@@ -1,5 +1,6 @@
 // How often the card interrupts: seldom in bulk, at once for what somebody waits for.
 import { describe, expect, it } from "vitest";
+import type { CardModel } from "../../../machine/net/make.ts";
 import { drive, frame, start } from "./setup.ts";
 
 const MODEL = "82574L";
@@ -48,5 +49,31 @@ describe("the card", () => {
     few();
     expect(interval()).toBeLessThanOrEqual(25);
     expect(interrupts(few)).toBe(20);
+  });
+});
+
+describe("what the card has received while it may not interrupt", () => {
+  /** Frames that the guest finds after two have come and it has sent one, then and 30 us later. */
+  const found = (model: CardModel): number[] => {
+    const machine = start(model);
+    const driver = drive(machine, model);
+    driver.offerBuffers(10);
+    const { card, guest, clock } = machine;
+    card.wire.inject(frame(60, 1));
+    guest.enableInterrupts();
+    card.wire.inject(frame(60, 2));
+    driver.send(frame(60, 3));
+    const atOnce = driver.receiveQueue.deviceIndex;
+    clock.advance(30 * MICROSECOND);
+    guest.enableInterrupts();
+    return [atOnce, driver.receiveQueue.deviceIndex];
+  };
+
+  it("is left to its interrupt when the guest sends", () => {
+    expect(found("82574L")).toEqual([1, 2]);
+  });
+
+  it("is found when a guest sends that has no MSI-X and may be polling", () => {
+    expect(found("82540EM")).toEqual([2, 2]);
   });
 });

@@ -52,6 +52,8 @@ export class ReceiveRing {
   private tail: u32 = 0;
   private told: u32 = 0;
   private readonly frame: Frame = new Frame();
+  /** What the card says of the frame at hand, in its last descriptor. */
+  private last: u64 = 0;
 
   constructor(private readonly registers: Registers) {}
 
@@ -104,7 +106,7 @@ export class ReceiveRing {
   /** Gives the frame at hand, which has `used` descriptors, to `receiver`; false if that does not take it. */
   private handOn(receiver: FrameReceiver | null, used: u32): bool {
     const frame = this.frame;
-    const last = this.status((this.next + used - 1) % DESCRIPTORS);
+    const last = this.last;
     const sound = !frame.truncated && frame.length >= HEADER_LENGTH && !(errorsOf(last) & FRAME_ERRORS);
     if (!sound) netCounters.receiveErrors++;
     if (receiver === null) return true;
@@ -119,16 +121,28 @@ export class ReceiveRing {
     return true;
   }
 
-  /** Finds the pieces of the next frame; returns its descriptors, or 0 while it is not complete. */
+  /** Finds the pieces of the next frame, mostly one; returns its descriptors, or 0 while it is not complete. */
   private gather(): u32 {
-    const frame = this.frame;
     const most = (this.tail - this.next) % DESCRIPTORS;
     const limit = this.lent ? LEND_SIZE : BUFFER_SIZE;
+    const first = this.status(this.next);
+    if (most == 0 || !(statusOf(first) & ReceiveStatus.DD)) return 0;
+    const length = (first as u32) & 0xffff;
+    if (!(statusOf(first) & ReceiveStatus.EOP) || length == 0 || length > limit) return this.gatherAll(most, limit);
+    this.last = first;
+    this.frame.setTo(physRead64(this.at(this.next)), length);
+    return 1;
+  }
+
+  /** The same for a frame in several descriptors, or of a length that cannot be. */
+  private gatherAll(most: u32, limit: u32): u32 {
+    const frame = this.frame;
     frame.clear();
     for (let used: u32 = 1; used <= most; used++) {
       const index = (this.next + used - 1) % DESCRIPTORS;
       const status = this.status(index);
       if (!(statusOf(status) & ReceiveStatus.DD)) return 0;
+      this.last = status;
       const length = (status as u32) & 0xffff;
       // A length that the buffer cannot have is a fault of the card: the frame counts as damaged. So does one that would
       // need more than one of the buffers that were lent.

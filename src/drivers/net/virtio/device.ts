@@ -141,7 +141,9 @@ export class VirtioNet extends InterruptHandler {
     netCounters.notifies++;
     if (queue == CONTROL) return this.control();
     if (queue != RECEIVE && queue != TRANSMIT) return;
-    this.service();
+    // With MSI-X the card's interrupt comes for what was received, and serves many frames. A guest without may be polling.
+    if (queue == TRANSMIT && this.interrupts.msix.enabled) this.send();
+    else this.service();
     this.listen();
   }
 
@@ -186,18 +188,26 @@ export class VirtioNet extends InterruptHandler {
 
   /** Moves frames both ways, and calls the guest for those received. */
   private service(): void {
+    const queue = this.receiveQueue.queue;
     this.receiving = this.receiveQueue.service();
+    this.moved += this.receiveQueue.bytes;
+    this.send();
+    this.publish(queue);
+    this.called = queue.wantsInterrupt();
+    if (this.called) this.signal(queue, RECEIVE);
+    if (queue.broken) this.needReset();
+  }
+
+  /** Moves frames from the guest to the card. */
+  private send(): void {
     if (this.transmitQueue.service()) this.awaitSent = true;
-    this.moved += this.receiveQueue.bytes + this.transmitQueue.handed;
+    this.moved += this.transmitQueue.handed;
     if (this.transmitQueue.isStuck() && this.card.isLost()) {
       this.revive();
       this.receiving = this.receiveQueue.service();
     }
-    this.publish(this.receiveQueue.queue);
     this.publish(this.transmitQueue.queue);
-    this.called = this.receiveQueue.queue.wantsInterrupt();
-    if (this.called) this.signal(this.receiveQueue.queue, RECEIVE);
-    if (this.receiveQueue.queue.broken || this.transmitQueue.queue.broken) this.needReset();
+    if (this.transmitQueue.queue.broken) this.needReset();
   }
 
   private control(): void {

@@ -1,4 +1,4 @@
-import { physOf } from "../../../metal";
+import { physOf, physRead64 } from "../../../metal";
 import { Frame } from "../card";
 
 const MAC_LENGTH: u32 = 6;
@@ -54,11 +54,16 @@ export class ReceiveFilter {
 
   accepts(frame: Frame): bool {
     if (this.promiscuous) return true;
-    store<u64>(destination, 0);
-    frame.copyTo(physOf(destination), MAC_LENGTH);
-    const address = load<u64>(destination);
+    const address = destinationOf(frame);
     if (address == this.mac || address == BROADCAST) return true;
     if (address & GROUP) return this.allMulticast || this.multicast.has(address);
     return this.unicast.has(address);
   }
+}
+
+function destinationOf(frame: Frame): u64 {
+  if (frame.lengthOf(0) >= 8) return physRead64(frame.address(0)) & MAC_MASK;
+  store<u64>(destination, 0);
+  frame.copyTo(physOf(destination), MAC_LENGTH);
+  return load<u64>(destination);
 }

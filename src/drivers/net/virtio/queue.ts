@@ -1,4 +1,5 @@
 import { guestMemory } from "../../../memory/guest";
+import { HookGap } from "../../../memory/hooks";
 import { guestSpace } from "../../../memory/space";
 import { fence, physRead16, physRead64, physWrite16, physWrite32 } from "../../../metal";
 import { SegmentList } from "../segments";
@@ -61,6 +62,11 @@ export class Virtqueue {
   private signalled: u32 = 0;
   /** Head of the chain taken last. */
   head: u32 = 0;
+  /** Where the piece lies that `takePiece` took. */
+  address: u64 = 0;
+  length: u32 = 0;
+  /** Where the guest's buffers were found to be free of hooks. */
+  private readonly gap: HookGap = new HookGap(guestSpace.hooks);
 
   /** Whether chains can be taken. */
   get ready(): bool {
@@ -87,9 +93,9 @@ export class Virtqueue {
     this.enabled = true;
     const size = this.size as u64;
     this.placed =
-      guestOwns(this.descriptors, size << 4) &&
-      guestOwns(this.driver, (size << 1) + RING_ENTRIES + 2) &&
-      guestOwns(this.device, (size << 3) + RING_ENTRIES + 2);
+      this.guestOwns(this.descriptors, size << 4) &&
+      this.guestOwns(this.driver, (size << 1) + RING_ENTRIES + 2) &&
+      this.guestOwns(this.device, (size << 3) + RING_ENTRIES + 2);
     if (!this.placed) complain("placed a queue where it has no memory");
     this.eventIndex = eventIndex;
     this.indirect = indirect;
@@ -129,6 +135,26 @@ export class Virtqueue {
     }
     this.available = (this.available + 1) & 0xffff;
     return Taken.Chain;
+  }
+
+  /** Takes the next chain if it is one piece that the device writes, as most drivers offer them for frames; else none. */
+  takePiece(): bool {
+    if (!this.ready) return false;
+    const offered = (physRead16(this.driver + RING_INDEX) - this.available) & 0xffff;
+    if (offered == 0 || offered > this.size) return false;
+    const slot = (this.available & (this.size - 1)) << 1;
+    const head = physRead16(this.driver + RING_ENTRIES + (slot as u64));
+    if (head >= this.size) return false;
+    const descriptor = this.descriptors + ((head << 4) as u64);
+    const address = physRead64(descriptor);
+    const rest = physRead64(descriptor + 8);
+    const flags = ((rest >> 32) as u32) & (DescriptorFlag.NEXT | DescriptorFlag.WRITE | DescriptorFlag.INDIRECT);
+    if (flags != DescriptorFlag.WRITE || !this.guestOwns(address, rest & 0xffff_ffff)) return false;
+    this.head = head;
+    this.address = address;
+    this.length = rest as u32;
+    this.available = (this.available + 1) & 0xffff;
+    return true;
   }
 
   /** Leaves the chain taken last for another time. */
@@ -207,7 +233,7 @@ export class Virtqueue {
       const rest = physRead64(table + ((index << 4) as u64) + 8);
       const length = rest as u32;
       const flags = ((rest >> 32) as u32) & 0xffff;
-      if (length && !guestOwns(address, length as u64)) return false;
+      if (length && !this.guestOwns(address, length as u64)) return false;
       if (flags & DescriptorFlag.INDIRECT) {
         if (!this.indirect || inside || flags & DescriptorFlag.NEXT || length & 15) return false;
         inside = true;
@@ -225,9 +251,9 @@ export class Virtqueue {
     }
     return false;
   }
-}
 
-/** Whether bytes are the guest's own: not Sheer's, and not registers that Sheer keeps from it, the card's among them. */
-function guestOwns(address: u64, length: u64): bool {
-  return guestMemory.permits(address, length) && !guestSpace.hooks.touches(address, length);
+  /** Whether bytes are the guest's own: not Sheer's, and not registers that Sheer keeps from it, the card's among them. */
+  @inline private guestOwns(address: u64, length: u64): bool {
+    return guestMemory.permits(address, length) && this.gap.has(address, length);
+  }
 }

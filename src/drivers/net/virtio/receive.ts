@@ -149,7 +149,12 @@ export class ReceiveQueue extends FrameReceiver {
 
   /** Lends the card all the chains that it can have. */
   private lend(): void {
+    const least = this.headerSize + this.card.lendSize();
     for (let room = this.card.lendable(); room; room--) {
+      if (this.held.count == 0 && this.queue.takePiece()) {
+        if (!this.lendPiece(least)) break;
+        continue;
+      }
       if (this.held.count == 0 && this.lent >= FEW && !this.queue.waiting()) break;
       if (this.next() != Taken.Chain) break;
       if (!this.lendChain()) break;
@@ -171,11 +176,30 @@ export class ReceiveQueue extends FrameReceiver {
       this.way = Way.Copied;
       return false;
     }
-    unchecked((this.headers[head] = this.buffer.address(0)));
-    this.lent++;
+    const header = this.buffer.address(0);
     this.buffer.drop(this.headerSize);
-    this.card.lend(this.buffer.address(0), head);
+    this.hand(head, header, this.buffer.address(0));
     return true;
+  }
+
+  /** The same for one piece that was taken just now, which the card can have if it is of `least` bytes. */
+  private lendPiece(least: u32): bool {
+    const queue = this.queue;
+    const head = queue.head;
+    const address = queue.address;
+    if (queue.length < least || unchecked(this.headers[head]) != NOT_LENT) {
+      this.buffer.clear();
+      this.buffer.add(address, queue.length);
+      return this.lendChain();
+    }
+    this.hand(head, address, address + (this.headerSize as u64));
+    return true;
+  }
+
+  @inline private hand(head: u32, header: u64, frame: u64): void {
+    unchecked((this.headers[head] = header));
+    this.lent++;
+    this.card.lend(frame, head);
   }
 
   private takeBack(head: u32): void {
