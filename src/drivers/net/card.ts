@@ -24,8 +24,6 @@ export class Frame extends SegmentList {
   segmentSize: u32 = 0;
   /** Receiving: the card has seen that the TCP or UDP checksum is right. */
   checksumGood: bool = false;
-  /** Receiving: what the buffer was lent with that the frame lies in, or NO_TOKEN if it lies in the card's own memory. */
-  token: u32 = 0xffff_ffff;
 }
 
 /** What became of a frame given to the card. */
@@ -48,11 +46,10 @@ export const NO_TOKEN: u32 = 0xffff_ffff;
 
 /** Takes the frames that a card has received. */
 export abstract class FrameReceiver {
-  /**
-   * Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. A frame
-   * in a buffer that was lent is always taken.
-   */
+  /** Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. */
   abstract receive(frame: Frame): bool;
+  /** Takes a buffer back that was lent, with a frame of `length` bytes at `address`. */
+  abstract filled(token: u32, address: u64, length: u32, checksumGood: bool): void;
   /** Takes a buffer back that was lent, with no frame in it. */
   abstract unused(token: u32): void;
 }

@@ -29,7 +29,8 @@ export class Moderation {
   }
 
   private next(bytes: u64): u32 {
-    if (bytes < FEW_BYTES) return 0;
+    // A step at a time: in the midst of bulk an interrupt may find nothing that was not served by the one before.
+    if (bytes < FEW_BYTES) return this.level ? this.level - 1 : 0;
     if (bytes < ENOUGH_BYTES) return min(this.level + 1, HIGHEST_LEVEL);
     return bytes > MANY_BYTES && this.level ? this.level - 1 : this.level;
   }

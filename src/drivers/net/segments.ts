@@ -42,12 +42,6 @@ export class SegmentList {
     this.length += length as u64;
   }
 
-  /** One piece and nothing else. */
-  setTo(address: u64, length: u32): void {
-    this.clear();
-    this.add(address, length);
-  }
-
   /** Takes `bytes` off the front; the list holds as many. */
   drop(bytes: u32): void {
     this.length -= bytes as u64;

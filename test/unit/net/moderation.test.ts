@@ -50,6 +50,17 @@ describe("the card", () => {
     expect(interval()).toBeLessThanOrEqual(25);
     expect(interrupts(few)).toBe(20);
   });
+
+  it("interrupts twice as often at most after one interrupt that served little", () => {
+    const { card, advance, interval, bulk } = boot();
+    bulk(100);
+    advance(5000);
+    const before = interval();
+    expect(before).toBeGreaterThan(100);
+    card.wire.inject(frame(60));
+    advance(5000);
+    expect(interval()).toBeGreaterThan(before / 2 - 1);
+  });
 });
 
 describe("what the card has received while it may not interrupt", () => {

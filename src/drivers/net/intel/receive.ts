@@ -35,7 +35,7 @@ const BUFFER_SIZE: u32 = 2048;
  */
 export const LEND_SIZE: u32 = 1522;
 /** Bytes of an Ethernet header, without which nothing is a frame. */
-const HEADER_LENGTH: u64 = 14;
+const HEADER_LENGTH: u32 = 14;
 
 /**
  * The descriptors that the card receives by. Either each has a buffer of the ring's own, and all but one belong to the
@@ -52,8 +52,8 @@ export class ReceiveRing {
   private tail: u32 = 0;
   private told: u32 = 0;
   private readonly frame: Frame = new Frame();
-  /** What the card says of the frame at hand, in its last descriptor. */
-  private last: u64 = 0;
+  /** Whether what comes next is the rest of a damaged frame. */
+  private damaged: bool = false;
 
   constructor(private readonly registers: Registers) {}
 
@@ -62,6 +62,7 @@ export class ReceiveRing {
     const registers = this.registers;
     this.lent = lent;
     this.next = this.tail = this.told = 0;
+    this.damaged = false;
     registers.writePair(Register.RDBAL, this.ring);
     registers.write(Register.RDLEN, DESCRIPTORS * DESCRIPTOR_SIZE);
     registers.write(Register.RDH, 0);
@@ -90,8 +91,36 @@ export class ReceiveRing {
     this.registers.write(Register.RDT, this.tail);
   }
 
-  /** Gives each complete frame to `receiver`, one ring full at most; null drops them. */
+  /** Gives what has been received to `receiver`, one ring full at most; null drops it. */
   poll(receiver: FrameReceiver | null): void {
+    if (!this.lent) this.pollOwn(receiver);
+    else if (receiver !== null) this.pollLent(receiver);
+  }
+
+  /** Gives each buffer that the card is done with back. A frame that would need more than one of them is damaged. */
+  private pollLent(receiver: FrameReceiver): void {
+    for (let left = (this.tail - this.next) % DESCRIPTORS; left; left--) {
+      const index = this.next;
+      const descriptor = this.status(index);
+      const status = statusOf(descriptor);
+      if (!(status & ReceiveStatus.DD)) return;
+      const token = unchecked(this.tokens[index]);
+      const length = (descriptor as u32) & 0xffff;
+      this.next = (index + 1) % DESCRIPTORS;
+      const whole = (status & ReceiveStatus.EOP) != 0;
+      const sound = length >= HEADER_LENGTH && length <= LEND_SIZE && !(errorsOf(descriptor) & FRAME_ERRORS);
+      if (sound && whole && !this.damaged) {
+        receiver.filled(token, physRead64(this.at(index)), length, checksumGood(descriptor));
+        continue;
+      }
+      if (whole) netCounters.receiveErrors++;
+      this.damaged = !whole;
+      receiver.unused(token);
+    }
+  }
+
+  /** Gives each complete frame in the ring's own buffers to `receiver`, or drops it. */
+  private pollOwn(receiver: FrameReceiver | null): void {
     for (let left = DESCRIPTORS; left;) {
       const used = this.gather();
       if (used == 0 || used > left) break;
@@ -99,54 +128,35 @@ export class ReceiveRing {
       this.next = (this.next + used) % DESCRIPTORS;
       left -= used;
     }
-    while (!this.lent && this.room) this.put(this.buffer(this.tail), NO_TOKEN);
+    while (this.room) this.put(this.buffer(this.tail), NO_TOKEN);
     this.flush();
   }
 
   /** Gives the frame at hand, which has `used` descriptors, to `receiver`; false if that does not take it. */
   private handOn(receiver: FrameReceiver | null, used: u32): bool {
     const frame = this.frame;
-    const last = this.last;
-    const sound = !frame.truncated && frame.length >= HEADER_LENGTH && !(errorsOf(last) & FRAME_ERRORS);
-    if (!sound) netCounters.receiveErrors++;
+    const last = this.status((this.next + used - 1) % DESCRIPTORS);
+    if (frame.truncated || frame.length < (HEADER_LENGTH as u64) || errorsOf(last) & FRAME_ERRORS) {
+      netCounters.receiveErrors++;
+      return true;
+    }
     if (receiver === null) return true;
-    if (sound) {
-      frame.checksumGood = checksumGood(last);
-      frame.token = unchecked(this.tokens[this.next]);
-      return receiver.receive(frame);
-    }
-    for (let i: u32 = 0; this.lent && i < used; i++) {
-      receiver.unused(unchecked(this.tokens[(this.next + i) % DESCRIPTORS]));
-    }
-    return true;
+    frame.checksumGood = checksumGood(last);
+    return receiver.receive(frame);
   }
 
-  /** Finds the pieces of the next frame, mostly one; returns its descriptors, or 0 while it is not complete. */
+  /** Finds the pieces of the next frame; returns its descriptors, or 0 while it is not complete. */
   private gather(): u32 {
-    const most = (this.tail - this.next) % DESCRIPTORS;
-    const limit = this.lent ? LEND_SIZE : BUFFER_SIZE;
-    const first = this.status(this.next);
-    if (most == 0 || !(statusOf(first) & ReceiveStatus.DD)) return 0;
-    const length = (first as u32) & 0xffff;
-    if (!(statusOf(first) & ReceiveStatus.EOP) || length == 0 || length > limit) return this.gatherAll(most, limit);
-    this.last = first;
-    this.frame.setTo(physRead64(this.at(this.next)), length);
-    return 1;
-  }
-
-  /** The same for a frame in several descriptors, or of a length that cannot be. */
-  private gatherAll(most: u32, limit: u32): u32 {
     const frame = this.frame;
+    const most = (this.tail - this.next) % DESCRIPTORS;
     frame.clear();
     for (let used: u32 = 1; used <= most; used++) {
       const index = (this.next + used - 1) % DESCRIPTORS;
       const status = this.status(index);
       if (!(statusOf(status) & ReceiveStatus.DD)) return 0;
-      this.last = status;
       const length = (status as u32) & 0xffff;
-      // A length that the buffer cannot have is a fault of the card: the frame counts as damaged. So does one that would
-      // need more than one of the buffers that were lent.
-      if (length > limit || (this.lent && used > 1)) frame.truncated = true;
+      // A length that the buffer cannot have is a fault of the card: the frame counts as damaged.
+      if (length > BUFFER_SIZE) frame.truncated = true;
       else if (length) frame.add(physRead64(this.at(index)), length);
       if (statusOf(status) & ReceiveStatus.EOP) return used;
     }

@@ -54,16 +54,18 @@ export class ReceiveFilter {
 
   accepts(frame: Frame): bool {
     if (this.promiscuous) return true;
-    const address = destinationOf(frame);
+    store<u64>(destination, 0);
+    frame.copyTo(physOf(destination), MAC_LENGTH);
+    return this.wants(load<u64>(destination));
+  }
+  /** The same for a frame of eight bytes or more in one piece. */
+  acceptsAt(address: u64): bool {
+    return this.promiscuous || this.wants(physRead64(address) & MAC_MASK);
+  }
+
+  private wants(address: u64): bool {
     if (address == this.mac || address == BROADCAST) return true;
     if (address & GROUP) return this.allMulticast || this.multicast.has(address);
     return this.unicast.has(address);
   }
-}
-
-function destinationOf(frame: Frame): u64 {
-  if (frame.lengthOf(0) >= 8) return physRead64(frame.address(0)) & MAC_MASK;
-  store<u64>(destination, 0);
-  frame.copyTo(physOf(destination), MAC_LENGTH);
-  return load<u64>(destination);
 }

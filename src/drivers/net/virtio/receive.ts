@@ -1,5 +1,5 @@
 import { physOf, physWrite16, physWrite32, physWrite64 } from "../../../metal";
-import { Frame, FrameReceiver, NetworkCard, NO_TOKEN } from "../card";
+import { Frame, FrameReceiver, NetworkCard } from "../card";
 import { netCounters } from "../counters";
 import { SegmentList } from "../segments";
 import { ReceiveFilter } from "./filter";
@@ -86,23 +86,30 @@ export class ReceiveQueue extends FrameReceiver {
   }
 
   receive(frame: Frame): bool {
-    const lent = frame.token != NO_TOKEN;
-    if (!this.filter.accepts(frame)) {
-      if (lent) this.takeBack(frame.token);
-      return true;
-    }
+    if (!this.filter.accepts(frame)) return true;
     const length = frame.length as u32;
-    const flags: u32 = this.tellChecksums && frame.checksumGood ? HeaderFlag.DATA_VALID : 0;
-    if (lent) this.complete(frame.token, length, flags);
-    else if (!this.copy(frame, flags)) return !this.starved;
-    this.bytes += length as u64;
-    netCounters.receivedFrames++;
-    netCounters.receivedBytes += length as u64;
+    if (!this.copy(frame, this.flags(frame.checksumGood))) return !this.starved;
+    this.count(length);
     return true;
+  }
+
+  filled(token: u32, address: u64, length: u32, checksumGood: bool): void {
+    if (!this.filter.acceptsAt(address)) return this.takeBack(token);
+    this.complete(token, length, this.flags(checksumGood));
+    this.count(length);
   }
 
   unused(token: u32): void {
     this.takeBack(token);
+  }
+
+  @inline private flags(checksumGood: bool): u32 {
+    return this.tellChecksums && checksumGood ? HeaderFlag.DATA_VALID : 0;
+  }
+  @inline private count(length: u32): void {
+    this.bytes += length as u64;
+    netCounters.receivedFrames++;
+    netCounters.receivedBytes += length as u64;
   }
 
   /** Chooses the way by the first buffer that the guest offers; false while there is none. */
