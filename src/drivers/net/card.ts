@@ -48,8 +48,8 @@ export const NO_TOKEN: u32 = 0xffff_ffff;
 export abstract class FrameReceiver {
   /** Takes one frame, before it returns; false if it cannot now: the card then keeps this frame and those after it. */
   abstract receive(frame: Frame): bool;
-  /** Takes a buffer back that was lent, with a frame of `length` bytes at `address`. */
-  abstract filled(token: u32, address: u64, length: u32, checksumGood: bool): void;
+  /** Takes a buffer back that was lent, with a frame of `length` bytes in it. */
+  abstract filled(token: u32, length: u32, checksumGood: bool): void;
   /** Takes a buffer back that was lent, with no frame in it. */
   abstract unused(token: u32): void;
 }

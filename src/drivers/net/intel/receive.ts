@@ -110,7 +110,7 @@ export class ReceiveRing {
       const whole = (status & ReceiveStatus.EOP) != 0;
       const sound = length >= HEADER_LENGTH && length <= LEND_SIZE && !(errorsOf(descriptor) & FRAME_ERRORS);
       if (sound && whole && !this.damaged) {
-        receiver.filled(token, physRead64(this.at(index)), length, checksumGood(descriptor));
+        receiver.filled(token, length, checksumGood(descriptor));
         continue;
       }
       if (whole) netCounters.receiveErrors++;

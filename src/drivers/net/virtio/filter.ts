@@ -1,4 +1,4 @@
-import { physOf, physRead64 } from "../../../metal";
+import { physOf } from "../../../metal";
 import { Frame } from "../card";
 
 const MAC_LENGTH: u32 = 6;
@@ -58,9 +58,9 @@ export class ReceiveFilter {
     frame.copyTo(physOf(destination), MAC_LENGTH);
     return this.wants(load<u64>(destination));
   }
-  /** The same for a frame of eight bytes or more in one piece. */
-  acceptsAt(address: u64): bool {
-    return this.promiscuous || this.wants(physRead64(address) & MAC_MASK);
+  /** The same for a frame whose first eight bytes are known. */
+  acceptsStart(start: u64): bool {
+    return this.promiscuous || this.wants(start & MAC_MASK);
   }
 
   private wants(address: u64): bool {

@@ -1,4 +1,4 @@
-import { physOf, physWrite16, physWrite32, physWrite64 } from "../../../metal";
+import { physOf, physRead64, physWrite16, physWrite32, physWrite64 } from "../../../metal";
 import { Frame, FrameReceiver, NetworkCard } from "../card";
 import { netCounters } from "../counters";
 import { SegmentList } from "../segments";
@@ -43,8 +43,9 @@ export class ReceiveQueue extends FrameReceiver {
   private readonly buffer: SegmentList = new SegmentList();
   /** Chains that were taken and are not at the card: they come before those in the queue. */
   private readonly held: HeldChains = new HeldChains();
-  /** Where the header of each chain at the card goes, by its head; and how many chains are there. */
+  /** Where the header of each chain at the card goes, and its frame, by its head; and how many chains are there. */
   private readonly headers: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE).fill(NOT_LENT);
+  private readonly frames: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE);
   private lent: u32 = 0;
   /** The chains that a frame is copied to. */
   private readonly heads: StaticArray<u32> = new StaticArray<u32>(QUEUE_SIZE);
@@ -93,8 +94,8 @@ export class ReceiveQueue extends FrameReceiver {
     return true;
   }
 
-  filled(token: u32, address: u64, length: u32, checksumGood: bool): void {
-    if (!this.filter.acceptsAt(address)) return this.takeBack(token);
+  filled(token: u32, length: u32, checksumGood: bool): void {
+    if (!this.filter.acceptsStart(physRead64(unchecked(this.frames[token])))) return this.takeBack(token);
     this.complete(token, length, this.flags(checksumGood));
     this.count(length);
   }
@@ -205,6 +206,7 @@ export class ReceiveQueue extends FrameReceiver {
 
   @inline private hand(head: u32, header: u64, frame: u64): void {
     unchecked((this.headers[head] = header));
+    unchecked((this.frames[head] = frame));
     this.lent++;
     this.card.lend(frame, head);
   }
