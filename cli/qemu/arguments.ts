@@ -12,7 +12,7 @@ export interface PcOptions {
   rom?: boolean;
   /** Processors; two unless it says otherwise. */
   cpus?: number;
-  /** Family and model of the processor by CPUID, such as "family=23,model=49"; QEMU's 15 and 107 if left out. */
+  /** Family and model of the processor by CPUID, such as "family=15,model=107"; `zen2` unless it says otherwise. */
   processor?: string;
   /** In MiB. */
   memory?: number;
@@ -45,6 +45,12 @@ export const firmwareVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /** Where QEMU looks for the firmware of its devices, such as the graphics card's. */
 const dataFolders = ["/usr/share/qemu", "/usr/share/seabios"];
 
+/**
+ * As new a processor as those that Sheer is for. QEMU's own is of AMD's family 0Fh, where Linux looks on all buses, twice,
+ * for the GART that those up to family 15h had.
+ */
+const zen2 = "family=23,model=49";
+
 /** Where the network card is, with Sheer and without: 00:02.0. */
 const nicSlot = 2;
 
@@ -53,14 +59,7 @@ export function qemuArguments(pc: PcOptions, files: PcFiles, installation: Insta
     ...dataFolders.flatMap((folder) => ["-L", installation.file(folder)]),
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
     // TCG only: what is tested must not depend on the processor that this happens to run on.
-    ...[
-      "-machine",
-      "q35,smm=off",
-      "-accel",
-      "tcg",
-      "-cpu",
-      ["max,+svm,-la57", ...(pc.processor === undefined ? [] : [pc.processor])].join(","),
-    ],
+    ...["-machine", "q35,smm=off", "-accel", "tcg", "-cpu", ["max,+svm,-la57", pc.processor ?? zen2].join(",")],
     ...["-m", String(pc.memory ?? 1024), "-smp", String(pc.cpus ?? 2)],
     ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${installation.file(firmwareCode)}`],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${files.firmwareVariables}`],
