@@ -31,6 +31,7 @@ import type { GuestProcessor, GuestProcessorParts } from "./guest/processor.ts";
 import { suspendable } from "./suspension/asyncify.ts";
 import { SUSPENDING_IMPORTS, type ThreadExports, Threads } from "./suspension/threads.ts";
 import { SvmProcessor } from "./svm/processor.ts";
+import { SYSTEM_CONTROL_PORT, SystemControl } from "./system-control.ts";
 import { Uart } from "./uart.ts";
 import type { VmxOptions } from "./vmx/capabilities.ts";
 import { VmxProcessor } from "./vmx/processor.ts";
@@ -98,6 +99,7 @@ export class Machine {
   readonly clock = new Clock();
   readonly memory: PhysicalMemory;
   readonly ports = new PortSpace();
+  readonly systemControl = new SystemControl();
   readonly processors: Processors;
   readonly ioApic: IoApic;
   readonly bus: PciBus;
@@ -149,6 +151,7 @@ export class Machine {
     );
     if (options.highMemory) this.firmware.map.set(2 ** 32, options.highMemory * MIB, MemoryType.Conventional);
     this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
+    this.ports.add(SYSTEM_CONTROL_PORT, 1, this.systemControl);
     this.ports.add(PM_TIMER_PORT, 4, {
       readPort: () => Math.floor((this.clock.now * PM_TIMER_HZ) / 1e9) >>> 0,
       writePort: () => undefined,

@@ -4,6 +4,7 @@ import { Instruction } from "../decode/instruction";
 import { CodePlaces } from "../decode/place";
 import { ApicMode, LocalApic } from "../interrupt/apic";
 import { GuestInterrupts } from "../interrupt/guest";
+import { deviceCausedNmi } from "../interrupt/nmi-status";
 import { ANSWER_BITS, Answer, Signals } from "../interrupt/signals";
 import { RecentHook } from "../memory/hooks";
 import { atomicExchange32, atomicLoad32, atomicStore32, physRead64 } from "../metal";
@@ -183,6 +184,9 @@ export abstract class Vcpu {
   /** Delivers an external interrupt, which the guest must be able to take, before its next instruction. */
   abstract injectInterrupt(vector: u32): void;
 
+  /** Whether the guest handles an NMI, so far as is known. */
+  abstract handlesNmi(): bool;
+
   /** What the end of an instruction does: it clears RF, ends the shadow of STI or MOV SS, and traps if TF is set. */
   abstract finishInstruction(): void;
 
@@ -214,9 +218,13 @@ export abstract class Vcpu {
     processors.current().apic.sendNmi(this.apic.id);
   }
 
-  /** An NMI was taken while Sheer ran: by it, or on the guest's behalf. */
+  /**
+   * An NMI was taken while Sheer ran: Sheer's own, or the guest's. The processor makes one of two that come together; then
+   * the chipset tells of a device's, which the boot processor is there for; its handler, once it runs, sees that too.
+   */
   tookNmi(): void {
-    if (!atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 0)) this.pendingNmi = true;
+    const kicked = atomicExchange32(changetype<usize>(this) + offsetof<Vcpu>("kicked"), 0) != 0;
+    if (!kicked || (this.index == 0 && !this.handlesNmi() && deviceCausedNmi())) this.pendingNmi = true;
   }
 
   /** NMIs for this processor, which has not been in the guest, may have been lost: whoever calls it next sends a new one. */

@@ -295,6 +295,7 @@ export class Processors {
           return taken;
         }),
       rdmsr: () => 0n, // no x2APIC mode
+      in8: () => 0, // no device has caused an NMI
       wrmsr: () => undefined,
       tryWrmsr: () => 0,
       readTsc: () => {

@@ -117,6 +117,9 @@ export class SvmVcpu extends Vcpu {
   injectInterrupt(vector: u32): void {
     this.vmcb.eventInjection = Event.make(EventType.External, vector);
   }
+  handlesNmi(): bool {
+    return this.nmiBlocked;
+  }
   forgetTranslations(): void {
     this.vmcb.tlbControl = svmFeatures.flush;
   }

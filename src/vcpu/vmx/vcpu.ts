@@ -130,6 +130,9 @@ export class VmxVcpu extends Vcpu {
   injectInterrupt(vector: u32): void {
     vmwrite(Field.EntryInterruptionInformation, Interruption.make(InterruptionType.External, vector));
   }
+  handlesNmi(): bool {
+    return (vmread(Field.GuestInterruptibility) & Interruptibility.BlockingByNmi) != 0;
+  }
   forgetTranslations(): void {
     this.staleTranslations = true;
   }

@@ -74,6 +74,9 @@ export class TestVcpu extends Vcpu {
     this.starts++;
     note(Note.Start, vector);
   }
+  handlesNmi(): bool {
+    return false;
+  }
   forgetTranslations(): void {
     this.translations = processors.currentGeneration();
   }

@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { Apic, APIC_BASE } from "../../../machine/apic.ts";
 import { Gpr } from "../../../machine/guest/state.ts";
 import type { Machine } from "../../../machine/machine.ts";
+import { Config } from "../../../machine/pci/function.ts";
+import { SYSTEM_CONTROL_PORT } from "../../../machine/system-control.ts";
 import { VENDORS } from "../vcpu/setup.ts";
 import { CHOICES, Command, nmis, send, settle } from "./setup.ts";
 
@@ -153,6 +155,28 @@ describe.each(VENDORS)("%s", (_vendor, boot) => {
     expect(counts(machine)).toEqual([1, 0]);
     machine.processor(1).apic.nmi = true;
     expect(counts(machine)).toEqual([1, 1]);
+  });
+
+  test.each([true, false])("an NMI of Sheer's own is a device's too if one met it, as the chipset tells: %s", (met) => {
+    const machine = boot({ processors: 2, cards: [{ model: "82574L" }] });
+    machine.systemControl.systemError = met; // its NMI is the one that is already on its way
+    let seen = 0;
+    machine.guest.processor.handlers.set(2, () => {
+      if (machine.guest.in(SYSTEM_CONTROL_PORT, 1) & 0x80) seen++;
+      machine.guest.out(SYSTEM_CONTROL_PORT, 1, 0x04);
+    });
+    // Of a BAR that one processor moves, Sheer tells the others.
+    const other = machine.guests[1]!;
+    for (const [register, value] of [
+      [Config.Command, 2],
+      [Config.Bar0 + 4, 0xd000_0000],
+    ] as const) {
+      other.out(0xcf8, 4, 0x8000_1000 + register);
+      other.out(0xcfc, 4, value);
+    }
+    expect(counts(machine)).toEqual([met ? 1 : 0, 0]);
+    expect(machine.guest.exits("nmi")).toBeGreaterThan(0);
+    expect(seen).toBe(met ? 1 : 0);
   });
 
   test("an NMI that is for no processor of the guest's is none", () => {

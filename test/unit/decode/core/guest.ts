@@ -100,6 +100,9 @@ class TestVcpu extends Vcpu {
   startAt(_vector: u32): void {
     // no instruction does
   }
+  handlesNmi(): bool {
+    return false;
+  }
   forgetTranslations(): void {
     // no instruction does
   }
