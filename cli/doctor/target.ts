@@ -2,20 +2,15 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Finding } from "./finding.ts";
 import { supportedCards } from "./cards.ts";
+import { processorFindings } from "./processor.ts";
 
 const secureBootVariable = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /** Could this Linux machine run Sheer? `top` is its root directory. */
 export function examineTarget(top = "/"): Finding[] {
-  const flags = processorFlags(top);
   const card = networkCards(top).find((id) => supportedCards.has(id));
   return [
-    processorFinding(flags),
-    {
-      what: "nested paging",
-      good: flags.has("npt"),
-      advice: "Sheer needs a processor with nested paging (npt); this one has none or its firmware hides it",
-    },
+    ...processorFindings(readFileSync(join(top, "proc/cpuinfo"), "utf8")),
     {
       what: "started by UEFI",
       good: existsSync(join(top, "sys/firmware/efi")),
@@ -32,18 +27,6 @@ export function examineTarget(top = "/"): Finding[] {
       advice: "Sheer would start, and leave the network card it finds to the guest",
     },
   ];
-}
-
-function processorFinding(flags: Set<string>): Finding {
-  const advice = flags.has("vmx")
-    ? "this processor has Intel VT-x, which Sheer does not use yet"
-    : "switch SVM (AMD-V) on in the firmware, if the processor has it";
-  return { what: "AMD-V", good: flags.has("svm"), advice };
-}
-
-function processorFlags(top: string): Set<string> {
-  const line = /^flags\s*:(.*)$/m.exec(readFileSync(join(top, "proc/cpuinfo"), "utf8"))?.[1] ?? "";
-  return new Set(line.trim().split(/\s+/));
 }
 
 /** Vendor and device of all Ethernet controllers, as in "8086:10d3". */
