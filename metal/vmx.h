@@ -12,7 +12,7 @@ static u32 w2c_core_vmxWake(struct w2c_core *, u32 run);
 #define VMX(name) static inline __attribute__((always_inline, unused)) name
 VMX(bool vmwrite(u64 field, u64 value)) {
   bool ok;
-  __asm__ volatile("vmwrite %2,%1" : "=@cca"(ok) : "r"(field), "rm"(value) : "cc");
+  __asm__ volatile("vmwrite %2,%1" : "=@cca"(ok) : "r"(field), "r"(value) : "cc");
   return ok;
 }
 VMX(u64 w2c_metal_vmread(struct w2c_metal *m, u32 field)) {
@@ -91,12 +91,14 @@ static __attribute__((noinline, noreturn, used)) void vmx_exit_loop(u64 run, boo
     }
     __asm__ volatile(
       ".globl vmx_enter, vmx_entered\n"
-      "push %%rdi; mov $0x6c14,%%eax; vmwrite %%rsp,%%rax; lea 4f(%%rip),%%rcx; mov $0x6c16,%%eax; vmwrite %%rcx,%%rax\n"
-      "vmx_enter: mov (%%rsp),%%rdi; mov %%gs:0,%%rax; cmpl $0,%c[nmi](%%rax); jne 2f; cmpq $0,0x98(%%rdi)\n"
-      "mov 0x00(%%rdi),%%rax; mov 0x08(%%rdi),%%rcx; mov 0x10(%%rdi),%%rdx; mov 0x18(%%rdi),%%rbx; mov 0x28(%%rdi),%%rbp\n"
+      "push %%rdi\n"
+      "vmx_enter: mov (%%rsp),%%rdi; mov %%gs:0,%%rax; cmpl $0,%c[nmi](%%rax); jne 2f; cmpq $0,0x98(%%rdi); je 3f\n"
+      "6: mov 0x00(%%rdi),%%rax; mov 0x08(%%rdi),%%rcx; mov 0x10(%%rdi),%%rdx; mov 0x18(%%rdi),%%rbx; mov 0x28(%%rdi),%%rbp\n"
       "mov 0x30(%%rdi),%%rsi; mov 0x40(%%rdi),%%r8; mov 0x48(%%rdi),%%r9; mov 0x50(%%rdi),%%r10; mov 0x58(%%rdi),%%r11\n"
       "mov 0x60(%%rdi),%%r12; mov 0x68(%%rdi),%%r13; mov 0x70(%%rdi),%%r14; mov 0x78(%%rdi),%%r15; mov 0x38(%%rdi),%%rdi\n"
-      "jne 1f; vmlaunch; jmp vmx_entered; 1: vmresume\n"
+      "jne 1f; vmlaunch; jmp vmx_entered; 1: vmresume; jmp vmx_entered\n"
+      "3: mov $0x6c14,%%eax; vmwrite %%rsp,%%rax; lea 4f(%%rip),%%rcx; mov $0x6c16,%%eax; vmwrite %%rcx,%%rax\n"
+      "cmpq $0,0x98(%%rdi); jmp 6b\n" /* HOST_RSP and HOST_RIP are the same each time */
       "vmx_entered: pop %%rdi; movq $1,0x90(%%rdi); jmp 5f\n"
       "2: movl $0,%c[nmi](%%rax); pop %%rdi; movq $2,0x90(%%rdi); jmp 5f\n"
       "4: xchg %%rdi,(%%rsp); mov %%rax,0x00(%%rdi); pop %%rax; mov %%rax,0x38(%%rdi)\n"

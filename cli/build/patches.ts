@@ -20,7 +20,7 @@ const patches: Patch[] = [
   {
     why: "the short ways for frequent exits become part of the loops around the guest's runs, whoever else calls them",
     pattern:
-      /^static (?=\w+ w2c_core_src0x2F(?:decode0x2Ffast0x2FcarryOutPlainMove|vcpu0x2Fsvm0x2Fexit0x2FknownCode)\w*\()/gm,
+      /^static (?=\w+ w2c_core_src0x2F(?:decode0x2Ffast0x2FcarryOutPlainMove|vcpu0x2Fsvm0x2Fexit0x2FknownCode|main0x2FvmxExit|vcpu0x2Fvmx0x2Fexit0x2FhandleVmxExit|vcpu0x2Fvmx0x2Fvcpu0x2FVmxVcpu0x23enter)\w*\()/gm,
     replacement: "static inline __attribute__((always_inline)) ",
     optional: true,
   },

@@ -45,6 +45,7 @@ export const Field = {
   IdtVectoringErrorCode: 0x440a,
   ExitInstructionLength: 0x440c,
   EsLimit: 0x4800,
+  CsLimit: 0x4802,
   GdtrLimit: 0x4810,
   IdtrLimit: 0x4812,
   EsRights: 0x4814,

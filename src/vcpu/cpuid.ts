@@ -1,6 +1,6 @@
-import { ApicMode, LocalApic } from "../interrupt/apic";
+import { ApicMode } from "../interrupt/apic";
 import { cpuid } from "../metal";
-import { Registers } from "./vcpu";
+import { Registers, Vcpu } from "./vcpu";
 
 const enum Leaf {
   Features = 0x1,
@@ -40,17 +40,20 @@ export class GuestCpuid {
     this.hypervisor = on ? 0 : HYPERVISOR;
   }
 
-  /** Answers for the leaf in EAX and subleaf in ECX; `cr4` and `apic` are the guest's, which three feature bits mirror. */
-  @inline execute(registers: Registers, cr4: u64, apic: LocalApic): void {
+  /**
+   * Answers for the leaf in EAX and subleaf in ECX. Three feature bits mirror the guest's CR4 and local APIC, which are looked
+   * at for these alone: to read CR4 may be slow.
+   */
+  @inline execute<T extends Vcpu>(registers: Registers, vcpu: T): void {
     const leaf = registers.rax as u32;
     const subleaf = registers.rcx as u32;
     cpuid(leaf, subleaf, changetype<usize>(registers));
     if (leaf == Leaf.Features) {
       const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX)) | this.hypervisor;
-      registers.rcx = cr4 & CR4_OSXSAVE ? features | OSXSAVE : features;
-      if (apic.mode == ApicMode.Disabled) registers.rdx &= ~APIC;
+      registers.rcx = vcpu.cr4() & CR4_OSXSAVE ? features | OSXSAVE : features;
+      if (vcpu.apic.mode == ApicMode.Disabled) registers.rdx &= ~APIC;
     } else if (leaf == Leaf.StructuredExtended) {
-      if (subleaf == 0) registers.rcx = cr4 & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
+      if (subleaf == 0) registers.rcx = vcpu.cr4() & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
       this.hypervisorLeaf(registers, leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {

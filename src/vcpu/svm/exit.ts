@@ -64,7 +64,7 @@ function answerQuickly(vcpu: SvmVcpu, registers: Registers, vmcb: Vmcb, exitCode
     const next = afterCpuid(vcpu, vmcb);
     if (!next) return false;
     registers.rax = vmcb.rax;
-    guestCpuid.execute(registers, vmcb.cr4, vcpu.apic);
+    guestCpuid.execute(registers, vcpu);
     vmcb.rax = registers.rax;
     vmcb.rip = next;
     vcpu.counters.countExit(ExitCode.Cpuid);
@@ -103,7 +103,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
   switch (code) {
     case ExitCode.Cpuid:
       if (!advanceOverTwoBytes(vcpu, Opcode.Cpuid)) return;
-      guestCpuid.execute(vcpu.registers, vcpu.vmcb.cr4, vcpu.apic);
+      guestCpuid.execute(vcpu.registers, vcpu);
       return;
     case ExitCode.Ioio:
       return portAccess(vcpu);

@@ -4,7 +4,7 @@ import { guestCpuid } from "../cpuid";
 import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt } from "../interrupts";
 import { InterruptWindow } from "../../interrupt/window";
-import { Exception, Rflags } from "../vcpu";
+import { Exception, Registers, Rflags } from "../vcpu";
 import { controlRegisters } from "./control-registers";
 import { ENTRY_FAILED, ExitReason } from "./exit-reasons";
 import { entryFailures } from "./failure";
@@ -14,7 +14,7 @@ import { portAccess } from "./io";
 import { vmxMsrs } from "./msrs";
 import { RunEnd, VmxRun } from "./run";
 import { unknownExits } from "./unknown-exits";
-import { VmxVcpu } from "./vcpu";
+import { SHADOW, VmxVcpu } from "./vcpu";
 
 /** In the qualification of an EPT violation: what the entries allow (Intel SDM 3, table 28-7). */
 const ENTRY_RIGHTS: u64 = 7 << 3;
@@ -34,14 +34,7 @@ export function handleVmxExit(run: VmxRun): bool {
     return !exits.finish(vcpu);
   }
   const reason = vmread(Field.ExitReason) as u32;
-  const vectoring = vmread(Field.IdtVectoringInformation) as u32;
-  if (vectoring & Interruption.VALID) deliverAgain(vectoring);
-  if (!answerQuickly(vcpu, reason)) {
-    vcpu.load();
-    dispatch(vcpu, reason);
-    vcpu.store();
-    vcpu.counters.countExit(counterOf(reason));
-  }
+  if (reason != ExitReason.Cpuid || !quickCpuid(vcpu, run)) answer(vcpu, run, reason);
   return !exits.finish(vcpu);
 }
 
@@ -52,33 +45,52 @@ export function handleVmxWake(run: VmxRun): bool {
   return !exits.finish(vcpu);
 }
 
-/** The short ways for two frequent exits in 64-bit mode: CPUID, and a plain MOV to or from a hooked page. */
-function answerQuickly(vcpu: VmxVcpu, reason: u32): bool {
-  if (reason != ExitReason.Cpuid && reason != ExitReason.EptViolation) return false;
-  const registers = vcpu.registers;
+/** All but the short way for CPUID, which never interrupts an event's delivery. */
+function answer(vcpu: VmxVcpu, registers: Registers, reason: u32): void {
+  const vectoring = vmread(Field.IdtVectoringInformation) as u32;
+  if (vectoring & Interruption.VALID) deliverAgain(vectoring);
+  if (reason == ExitReason.EptViolation && quickMove(vcpu, registers)) return;
+  vcpu.load();
+  dispatch(vcpu, reason);
+  vcpu.store();
+  vcpu.counters.countExit(counterOf(reason));
+}
+
+/**
+ * The short way for CPUID, if nothing but the next RIP comes after it; else false, with nothing changed. Where RIP's upper bits
+ * stay as they are, it is right in code of each size.
+ */
+function quickCpuid(vcpu: VmxVcpu, registers: Registers): bool {
+  const rip = vmread(Field.GuestRip);
+  const next = rip + vmread(Field.ExitInstructionLength);
+  if ((rip ^ next) >> 16 || vmread(Field.GuestRflags) & (Rflags.Tf | Rflags.Rf)) return false;
+  if (vmread(Field.GuestInterruptibility) & SHADOW) return false;
+  guestCpuid.execute(registers, vcpu);
+  vmwrite(Field.GuestRip, next);
+  vcpu.counters.countExit(CPUID_COUNTER);
+  return true;
+}
+
+/** The short way for a plain MOV to or from a hooked page, in 64-bit mode; false as above. */
+function quickMove(vcpu: VmxVcpu, registers: Registers): bool {
   registers.rflags = vmread(Field.GuestRflags);
   if (registers.rflags & (Rflags.Tf | Rflags.Rf) || !vcpu.in64BitMode()) return false;
   registers.rip = vmread(Field.GuestRip);
-  if (reason == ExitReason.Cpuid) {
-    guestCpuid.execute(registers, vcpu.cr4(), vcpu.apic);
-    registers.rip += vmread(Field.ExitInstructionLength);
-  } else {
-    const code = vcpu.places.find(registers.rip, vmread(Field.GuestCr3));
-    if (!code) return false;
-    registers.rsp = vmread(Field.GuestRsp);
-    if (!quickMoves.carryOut(vcpu, code, vmread(Field.GuestPhysicalAddress))) return false;
-    vmwrite(Field.GuestRsp, registers.rsp);
-  }
+  const code = vcpu.places.find(registers.rip, vmread(Field.GuestCr3));
+  if (!code) return false;
+  registers.rsp = vmread(Field.GuestRsp);
+  if (!quickMoves.carryOut(vcpu, code, vmread(Field.GuestPhysicalAddress))) return false;
+  vmwrite(Field.GuestRsp, registers.rsp);
   vcpu.finishInstruction();
   vmwrite(Field.GuestRip, registers.rip);
-  vcpu.counters.countExit(counterOf(reason));
+  vcpu.counters.countExit(EPT_VIOLATION_COUNTER);
   return true;
 }
 
 function dispatch(vcpu: VmxVcpu, reason: u32): void {
   switch (reason) {
     case ExitReason.Cpuid:
-      guestCpuid.execute(vcpu.registers, vcpu.cr4(), vcpu.apic);
+      guestCpuid.execute(vcpu.registers, vcpu);
       return advance(vcpu);
     case ExitReason.IoInstruction:
       return portAccess(vcpu, vmread(Field.ExitQualification) as u32, next(vcpu));
@@ -210,12 +222,14 @@ function advance(vcpu: VmxVcpu): void {
 }
 
 /** Where exits are counted: by AMD's codes, which reports have names for. */
+const CPUID_COUNTER: u32 = 0x72;
+const EPT_VIOLATION_COUNTER: u32 = 0x400;
 function counterOf(reason: u32): u32 {
   switch (reason) {
     case ExitReason.ExternalInterrupt:
       return 0x60;
     case ExitReason.Cpuid:
-      return 0x72;
+      return CPUID_COUNTER;
     case ExitReason.Invd:
       return 0x76;
     case ExitReason.IoInstruction:
@@ -228,7 +242,7 @@ function counterOf(reason: u32): u32 {
     case ExitReason.Wbinvd:
       return 0x89;
     case ExitReason.EptViolation:
-      return 0x400;
+      return EPT_VIOLATION_COUNTER;
     default:
       return 0xffff_ffff;
   }

@@ -24,7 +24,8 @@ const CR0_PE: u64 = 1 << 0;
 const RFLAGS_VM: u64 = 1 << 17;
 /** In the pending debug exceptions: a single step (Intel SDM 3, table 25-4). */
 const PENDING_BS: u64 = 1 << 14;
-const SHADOW: u64 = Interruptibility.BlockingBySti | Interruptibility.BlockingByMovSs;
+/** STI or MOV SS holds interrupts back for one instruction. */
+export const SHADOW: u64 = Interruptibility.BlockingBySti | Interruptibility.BlockingByMovSs;
 
 /** What INIT leaves in the registers (Intel SDM 3, table 10-1). */
 const CR0_AFTER_INIT: u64 = 1 << 4;

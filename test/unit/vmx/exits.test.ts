@@ -65,6 +65,42 @@ describe("an exit that nobody has heard of", () => {
   });
 });
 
+describe("CPUID", () => {
+  // In IA-32e mode, so that nothing but the code segment says which it is.
+  test.each([
+    [64, 0xa09bn, 0xffff_fffen, 0x1_0000_0000n],
+    [32, 0xc09bn, 0xffff_fffen, 0n],
+    [32, 0xc09bn, 0xfffen, 0x1_0000n],
+    [16, 0x009bn, 0xfffen, 0n],
+  ])("at the end of code of %i bits goes on where that has its next instruction", (_bits, rights, at, next) => {
+    const { processor } = boot();
+    processor.vmcs.set(Field.CsRights, rights);
+    processor.vmcs.set(Field.CsLimit, rights & (1n << 15n) ? 0xffff_ffffn : 0xffffn);
+    processor.vmcs.set(Field.Rip, at);
+    processor.exit(ExitReason.Cpuid, { length: 2 });
+    expect(processor.rip).toBe(next);
+  });
+
+  test("ends the shadow of STI and the resume flag, and traps if it is stepped", () => {
+    const { processor } = boot();
+    const [RF, IF, TF] = [1n << 16n, 1n << 9n, 1n << 8n];
+    processor.vmcs.set(Field.Rflags, RF | IF | TF | 2n);
+    processor.vmcs.set(Field.Interruptibility, 1n);
+    processor.exit(ExitReason.Cpuid, { length: 2 });
+    expect(processor.vmcs.get(Field.Interruptibility)).toBe(0n);
+    expect(processor.vmcs.get(Field.Rflags)).toBe(IF | TF | 2n);
+    expect(processor.vmcs.get(Field.PendingDebug)).toBe(1n << 14n);
+  });
+
+  test("ends the shadow of STI on its own as well", () => {
+    const { processor } = boot();
+    processor.vmcs.set(Field.Rflags, 0x202n);
+    processor.vmcs.set(Field.Interruptibility, 1n);
+    processor.exit(ExitReason.Cpuid, { length: 2 });
+    expect(processor.vmcs.get(Field.Interruptibility)).toBe(0n);
+  });
+});
+
 describe("a task switch, which VT-x leaves to Sheer and Sheer does not carry out,", () => {
   test("is #UD for the instruction that asks for it, and logged", () => {
     const { machine, processor } = boot();
