@@ -24,7 +24,7 @@ const RESET_LIMIT: u32 = 0xffff;
 /** A guest processor's segment and descriptor-table registers, wherever its vendor's hardware keeps them. */
 export abstract class SegmentRegisters {
   abstract set(index: u32, selector: u32, attributes: u32, limit: u32, base: u64): void;
-  /** For a null selector: the register holds no segment. */
+  /** For a null selector of any but the task register: the register holds no segment. */
   abstract setNull(index: u32, selector: u32): void;
   /** Sets what FS or GS has beside its descriptor. */
   abstract setBase(index: u32, base: u64): void;
@@ -35,7 +35,7 @@ export abstract class SegmentRegisters {
     for (let index: u32 = 0; index <= (Segment.Gs as u32); index++) this.set(index, 0, Attributes.Data, RESET_LIMIT, 0);
     this.set(Segment.Cs, RESET_SELECTOR, Attributes.Code, RESET_LIMIT, RESET_BASE);
     this.set(SystemSegment.Ldtr, 0, Attributes.Ldt, RESET_LIMIT, 0);
-    this.set(SystemSegment.Tr, 0, Attributes.Tss, RESET_LIMIT, 0);
+    this.setUnusedTaskRegister();
     this.setTables(0, RESET_LIMIT, 0, RESET_LIMIT);
   }
 
@@ -55,8 +55,15 @@ export abstract class SegmentRegisters {
     this.setBase(Segment.Fs, context.fsBase);
     this.setBase(Segment.Gs, context.gsBase);
     this.load(context, SystemSegment.Ldtr, context.ldtr);
-    this.load(context, SystemSegment.Tr, context.tr);
+    // Firmware mostly loads no task register: the one out of reset stays. Without one there is no VMX operation and, on some
+    // processors, no entering long mode.
+    if (context.tr & ~3) this.load(context, SystemSegment.Tr, context.tr);
+    else this.setUnusedTaskRegister();
     this.setTables(context.gdtBase, context.gdtLimit, context.idtBase, context.idtLimit);
+  }
+
+  private setUnusedTaskRegister(): void {
+    this.set(SystemSegment.Tr, 0, Attributes.Tss, RESET_LIMIT, 0);
   }
 
   /** Fills the hidden part from the firmware's GDT, as loading the selector did (AMD APM 2, 4.7 and 4.8; Intel SDM 3, 3.4.5). */

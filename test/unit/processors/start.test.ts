@@ -46,6 +46,12 @@ describe.each(VENDORS)("%s", (_vendor, boot) => {
       });
     });
 
+    // A processor may refuse to enter long mode with a task register of another kind.
+    test("have the task register out of reset, where the firmware has loaded none (AMD APM 2, table 14-1)", () => {
+      for (const { processor } of boot({ processors: 2 }).guests)
+        expect(processor.segment(Segment.Tr)).toEqual({ selector: 0, attributes: 0x8b, limit: 0xffff, base: 0n });
+    });
+
     test("are all there are where the firmware has no services for them", () => {
       const machine = boot({ processors: 2, noMpServices: true });
       expect(machine.guests.length).toBe(1);
