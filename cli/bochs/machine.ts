@@ -36,8 +36,8 @@ export class BochsMachine extends Emulator {
     const files = {
       firmware: this.file("firmware.fd"),
       bootDisk: this.file("boot.img"),
-      consolePort: await this.console.listenOnLoopback(),
-      logPort: await this.log.listenOnLoopback(),
+      consolePort: await this.console.listen(),
+      logPort: await this.log.listen(),
       emulatorLog: pc.emulatorLog ?? this.file("bochs.log"),
     };
     this.emulatorLog = files.emulatorLog;

@@ -32,13 +32,11 @@ export class SerialPort {
     });
   }
 
-  async listen(path: string): Promise<void> {
-    this.server.listen(path);
-    await once(this.server, "listening");
-  }
-
-  /** As `listen`, for an emulator that knows TCP only; returns the port of this machine's loopback. */
-  async listenOnLoopback(): Promise<number> {
+  /**
+   * Opens a port of this machine's loopback for the emulator, and returns its number. A socket in the file system would not
+   * do: Linux lets it hold a few hundred single characters, and QEMU's UART drops what it cannot hand on.
+   */
+  async listen(): Promise<number> {
     this.server.listen(0, "127.0.0.1");
     await once(this.server, "listening");
     return (this.server.address() as AddressInfo).port;

@@ -34,8 +34,9 @@ export interface PcOptions {
 export interface PcFiles {
   firmwareVariables: string;
   bootDisk: string;
-  consoleSocket: string;
-  logSocket: string;
+  /** Ports of this machine's loopback, for the two serial lines. */
+  consolePort: number;
+  logPort: number;
   qmpSocket: string;
 }
 
@@ -69,8 +70,8 @@ export function qemuArguments(pc: PcOptions, files: PcFiles, installation: Insta
       "-device",
       "ide-hd,bus=ide.0,drive=boot,bootindex=1",
     ],
-    ...["-chardev", `socket,id=console,path=${files.consoleSocket}`, "-serial", "chardev:console"],
-    ...["-chardev", `socket,id=log,path=${files.logSocket}`],
+    ...["-chardev", serialLine("console", files.consolePort), "-serial", "chardev:console"],
+    ...["-chardev", serialLine("log", files.logPort)],
     ...["-device", `isa-serial,chardev=log,index=2,iobase=${logPort},irq=5`],
     ...["-chardev", `socket,id=qmp,path=${files.qmpSocket}`, "-mon", "chardev=qmp,mode=control"],
     ...nicArguments(pc, installation),
@@ -81,6 +82,10 @@ export function qemuArguments(pc: PcOptions, files: PcFiles, installation: Insta
     ...(pc.reboot === true ? [] : ["-no-reboot"]),
     ...(pc.extra ?? []),
   ];
+}
+
+function serialLine(id: string, port: number): string {
+  return `socket,id=${id},host=127.0.0.1,port=${port},nodelay=on`;
 }
 
 function nicArguments(pc: PcOptions, installation: Installation): string[] {

@@ -55,16 +55,14 @@ export class Machine extends Emulator {
     const files: PcFiles = {
       firmwareVariables: this.file("variables.fd"),
       bootDisk: this.file("boot.img"),
-      consoleSocket: this.file("console"),
-      logSocket: this.file("log"),
+      consolePort: await this.console.listen(),
+      logPort: await this.log.listen(),
       qmpSocket: this.file("qmp"),
     };
     const installation = pc.installation ?? thisMachine;
     const qemu = installation.command("qemu-system-x86_64");
     await copyFile(installation.file(firmwareVariables), files.firmwareVariables);
     await writeMedium(medium, files.bootDisk, this.file("medium"));
-    await this.console.listen(files.consoleSocket);
-    await this.log.listen(files.logSocket);
     await this.qmp.listen(files.qmpSocket);
     await this.launch([...qemu, ...qemuArguments(pc, files, installation)], installation.environment);
   }
