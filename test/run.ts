@@ -28,7 +28,7 @@ const checks: Check[] = [
   { name: "unit tests", command: ["vitest", "run", "--project", "unit"], countsItself: true },
   { name: "interleavings", command: ["vitest", "run", "--project", "interleavings"], countsItself: true },
   {
-    name: "boots in QEMU",
+    name: "boots in QEMU and Bochs",
     command: ["vitest", "run", "--project", "boot", "--no-file-parallelism"],
     countsItself: true,
   },

@@ -4,8 +4,12 @@ import { dirname, join } from "node:path";
 import { SheerError } from "../errors.ts";
 import { runTool } from "../environment/tools.ts";
 
-/** Drivers for the cards that a guest may see, network and SD, and what shows it CPUID, MSRs and the firmware's variables. */
-const wanted = ["virtio_pci", "virtio_net", "e1000e", "e1000", "sdhci_pci", "mmc_block", "cpuid", "msr", "efivarfs"];
+/** Drivers for what a guest may see, and for CPUID, MSRs and the firmware's variables. */
+const wanted = [
+  ...["virtio_pci", "virtio_net", "e1000e", "e1000"],
+  ...["ata_piix", "sd_mod", "ohci_pci", "usb_storage", "sdhci_pci", "mmc_block"],
+  ...["cpuid", "msr", "efivarfs"],
+];
 
 /** Copies the wanted modules, and all that they depend on, into `target`; ready for modprobe there. */
 export async function collectModules(kernelFolder: string, release: string, target: string): Promise<void> {

@@ -1,11 +1,9 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { runTool } from "../../cli/environment/tools.ts";
 import { makeDebianGuest } from "../../cli/guest/linux.ts";
 import { readGuestReport } from "../../cli/guest/report.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
+import { makeGrub } from "./grub.ts";
 import { bootFrom, sheer } from "./pc.ts";
 
 // GRUB writes to the UART itself, so that its lines come without the firmware's cursor movements.
@@ -17,23 +15,10 @@ linux /vmlinuz console=ttyS0
 initrd /initrd.img
 boot
 `;
-// Without efi_gop GRUB warns that it boots Linux blindly.
-const modules = ["serial", "terminal", "lspci", "fat", "efi_gop", "linux", "boot"];
-
-/** Makes GRUB one EFI program that needs no file of its own beside it. */
-async function makeGrub(folder: string): Promise<string> {
-  const program = join(folder, "grub.efi");
-  const embedded = join(folder, "grub.cfg");
-  await writeFile(embedded, configuration);
-  const options = ["--format", "x86_64-efi", "--prefix", "/", "--config", embedded, "--output", program];
-  await runTool("grub-mkimage", [...options, ...modules]);
-  return program;
-}
-
 // Unlike the kernel's own EFI stub, GRUB leaves long mode and enters Linux in 32-bit protected mode.
 test("GRUB, as the guest, sees Sheer's virtio-net and boots Debian, which uses it", async () => {
   const folder = makeTemporaryFolder();
-  const medium = startupMedium(sheer(), { kind: "efi", program: await makeGrub(folder), arguments: "" });
+  const medium = startupMedium(sheer(), { kind: "efi", program: await makeGrub(configuration), arguments: "" });
   const { kernel, initrd } = await makeDebianGuest(folder);
   medium.files["vmlinuz"] = { copyOf: kernel };
   medium.files["initrd.img"] = { copyOf: initrd };

@@ -1,10 +1,8 @@
 import { expect, test } from "vitest";
-import { boot, sheer } from "./pc.ts";
+import { boot, sheer, showStatus } from "./pc.ts";
 import type { PcOptions } from "../../cli/qemu/arguments.ts";
 
 // Where Sheer cannot run, it says why and what to do, and the machine goes on without it.
-
-const showStatus = { kind: "shell" as const, lines: ["echo status %lasterror%", "echo the shell goes on"] };
 
 /** EFI's error codes, as the shell shows them: without the topmost bit. */
 const notSupported = "0x3";
@@ -16,7 +14,7 @@ test.each<[string, PcOptions, RegExp, string]>([
   ["without nested paging", { extra: ["-cpu", "qemu64,+svm"] }, /Sheer needs .*nested paging/, notSupported],
   ["with too little memory", { memory: 64 }, /Sheer needs 16 MiB of free memory/, outOfResources],
 ])("a machine %s is told so and goes on", async (_, pc, sentence, status) => {
-  const machine = await boot(sheer(), showStatus, pc);
+  const machine = await boot(sheer(), { kind: "shell", lines: showStatus }, pc);
   await machine.waitFor(machine.console, /^the shell goes on/m, 120);
   expect(machine.console.text.replaceAll("\n", " ")).toMatch(sentence);
   expect(machine.console.text).toContain(`status ${status}\n`);
@@ -24,7 +22,7 @@ test.each<[string, PcOptions, RegExp, string]>([
 });
 
 test("a second start says that Sheer runs already, and changes nothing", async () => {
-  const machine = await boot(sheer(), { kind: "shell", lines: ["sheer.efi log=0x3e8", ...showStatus.lines] });
+  const machine = await boot(sheer(), { kind: "shell", lines: ["sheer.efi log=0x3e8", ...showStatus] });
   await machine.waitFor(machine.console, /^the shell goes on/m, 120);
   expect(machine.console.text.replaceAll("\n", " ")).toMatch(/Sheer is already running on this machine/);
   expect(machine.console.text).toContain(`status ${alreadyStarted}\n`);
