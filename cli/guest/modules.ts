@@ -6,7 +6,7 @@ import { runTool } from "../environment/tools.ts";
 
 /** Drivers for what a guest may see, and for CPUID, MSRs and the firmware's variables. */
 const wanted = [
-  ...["virtio_pci", "virtio_net", "e1000e", "e1000"],
+  ...["virtio_pci", "virtio_net", "e1000e", "e1000", "igb"],
   ...["ata_piix", "sd_mod", "ohci_pci", "usb_storage", "sdhci_pci", "mmc_block"],
   ...["cpuid", "msr", "efivarfs"],
 ];
