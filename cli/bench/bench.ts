@@ -5,6 +5,7 @@ import { countByReason, countMemoryFaults, traceExits } from "./exits.ts";
 import { measureInstructions, measureScaling } from "./instructions.ts";
 import { measureTouches } from "./memory.ts";
 import { measureNetwork, median, type NetworkFigures } from "./network.ts";
+import { measureVtx } from "./vt-x.ts";
 import { type Limit, makeRow, makeScalingRow, type Row } from "./row.ts";
 
 /** QEMU's own processor, for which Linux looks on all buses for a GART: each look is an exit. */
@@ -52,6 +53,8 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
   bench.progress("exits, 2 processors, threads on one at a time");
   const threadsOnOne = { ...sheer, settings: `${sheer.settings} threads.oneProcessor=on` };
   const totalWithThreadsOnOne = await totalOf(bench, threadsOnOne, { cpus: 2 });
+  bench.progress("VT-x");
+  const vtx = await measureVtx(bench, sheer);
   return {
     rows: [
       ...instructions,
@@ -63,6 +66,7 @@ export async function runBench(bench: Bench): Promise<BenchResult> {
       makeRow("exits, on a processor of family 0Fh", "exits", undefined, totalOnOld, { atMost: 30_000 }),
       makeScalingRow("exits, 2 processors, by the clock of the wall", "exits", totalOfOne, totalOfTwo, 1.5),
       makeScalingRow("the same, threads on one at a time", "exits", totalOfTwo, totalWithThreadsOnOne, 1.25),
+      ...vtx,
       makeRow("sheer.efi", "bytes", undefined, (await stat(sheer.efi)).size, { atMost: 512 * 1024 }),
       makeRow("core.wasm", "bytes", undefined, (await stat(coreWasm)).size),
     ],

@@ -59,8 +59,8 @@ export function countByReason(trace: string): Record<string, number> {
   return counts;
 }
 
-/** Where the PC has memory, as QEMU's q35 lays it out up to 2 GiB: all but the window of the display. */
-function isMemory(address: number, bytes: number): boolean {
+/** Where a PC has memory, as QEMU's q35 lays it out up to 2 GiB, and Bochs's i440FX: all but the window of the display. */
+export function isMemory(address: number, bytes: number): boolean {
   return address < bytes && !(address >= 0xa_0000 && address < 0xc_0000);
 }
 
