@@ -48,7 +48,7 @@ test("a mediated card shares its interrupt line with its second function and wit
   const image = join(makeTemporaryFolder(), "sd.img");
   const content = randomBytes(8 * mebibyte);
   writeFileSync(image, content);
-  const server = new TransferServer(8 * mebibyte);
+  const server = new TransferServer(2 * mebibyte);
   await server.listen();
   const linux = await debian(steps, `pci=nomsi sheer.server=${server.addressInGuest} sheer.upload=${mebibyte}`);
   const machine = await boot(sheer(), linux, {
@@ -61,7 +61,7 @@ test("a mediated card shares its interrupt line with its second function and wit
       ...["-device", "e1000,netdev=second,addr=6,romfile="],
     ],
   });
-  expect(await machine.waitForEnd(300).finally(() => server.close())).toBe(0);
+  expect(await machine.waitForEnd(380).finally(() => server.close())).toBe(0);
 
   const { text } = machine.console;
   const report = readGuestReport(text);
