@@ -11,7 +11,7 @@ import { boot, debian, sheer } from "./pc.ts";
 
 const mebibyte = 1024 * 1024;
 
-/** The guest's own card is slow where the emulating machine is: the same has taken from one minute to five. */
+/** The guest's own card is slow on some emulating machines: with four times the data it took nearly five minutes on one. */
 const seconds = 600;
 vi.setConfig({ testTimeout: (seconds + 50) * 1000 });
 
