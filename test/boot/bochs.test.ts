@@ -10,7 +10,7 @@ import { isContained, readGuestReport } from "../../cli/guest/report.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
 import { sha256Of, TransferServer } from "../../cli/guest/transfers.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
-import { makeGrub } from "./grub.ts";
+import { grubMedium } from "./grub.ts";
 import { bootOnBochs, sheer, showStatus } from "./pc.ts";
 import { unpackedKernel } from "./unpacked-kernel.ts";
 
@@ -44,11 +44,7 @@ async function briskDebian(append: string): Promise<Medium> {
   const { kernel, initrd } = await makeDebianGuest(folder, readDisks);
   const unpacked = join(folder, "vmlinuz");
   await writeFile(unpacked, unpackedKernel(kernel));
-  const grub = await makeGrub(`linux /vmlinuz ${append}\ninitrd /initrd.img\nboot\n`);
-  const medium = startupMedium(sheer(), { kind: "efi", program: grub, arguments: "" });
-  medium.files["vmlinuz"] = { copyOf: unpacked };
-  medium.files["initrd.img"] = { copyOf: initrd };
-  return medium;
+  return grubMedium({ kernel: unpacked, initrd }, append);
 }
 
 test("Debian as the guest uses virtio-net by INTx, a disk and a USB stick on a processor with VT-x", async () => {

@@ -1,28 +1,20 @@
 import { expect, test } from "vitest";
 import { makeDebianGuest } from "../../cli/guest/linux.ts";
 import { readGuestReport } from "../../cli/guest/report.ts";
-import { startupMedium } from "../../cli/guest/startup.ts";
 import { makeTemporaryFolder } from "../temporary.ts";
-import { makeGrub } from "./grub.ts";
-import { bootFrom, sheer } from "./pc.ts";
+import { grubMedium } from "./grub.ts";
+import { bootFrom } from "./pc.ts";
 
 // GRUB writes to the UART itself, so that its lines come without the firmware's cursor movements.
-const configuration = `
+const commands = `
 serial --unit=0 --speed=115200
 terminal_output serial
 lspci
-linux /vmlinuz console=ttyS0
-initrd /initrd.img
-boot
 `;
 // Unlike the kernel's own EFI stub, GRUB leaves long mode and enters Linux in 32-bit protected mode.
 test("GRUB, as the guest, sees Sheer's virtio-net and boots Debian, which uses it", async () => {
-  const folder = makeTemporaryFolder();
-  const medium = startupMedium(sheer(), { kind: "efi", program: await makeGrub(configuration), arguments: "" });
-  const { kernel, initrd } = await makeDebianGuest(folder);
-  medium.files["vmlinuz"] = { copyOf: kernel };
-  medium.files["initrd.img"] = { copyOf: initrd };
-  const machine = await bootFrom(medium);
+  const linux = await makeDebianGuest(makeTemporaryFolder());
+  const machine = await bootFrom(await grubMedium(linux, "console=ttyS0", commands));
   expect(await machine.waitForEnd(180)).toBe(0);
   expect(machine.log.text).toContain("the guest goes on");
   expect(machine.log.text).not.toContain("error");

@@ -10,7 +10,7 @@ import { need } from "../../cli/environment/tools.ts";
 import { makeDebianGuest } from "../../cli/guest/linux.ts";
 import { isContained, readGuestReport } from "../../cli/guest/report.ts";
 import { startupMedium } from "../../cli/guest/startup.ts";
-import { makeGrub } from "../boot/grub.ts";
+import { grubMedium } from "../boot/grub.ts";
 import { verdictsOf } from "../boot/multiprocessor.ts";
 import { expectOffAndOn, offAndOn } from "../boot/off-and-on.ts";
 import { bootOnBochs, sheer, verdicts } from "../boot/pc.ts";
@@ -36,17 +36,9 @@ test.each([
 async function bootDebian(pc: BochsOptions & { cpus: number }, moreSteps?: string): Promise<BochsMachine> {
   const folder = makeTemporaryFolder();
   const tables = Object.entries(acpiTables(pc.cpus));
-  const grub = await makeGrub(`
-insmod /acpi.mod
-acpi ${tables.map(([name]) => `/${name}`).join(" ")}
-linux /vmlinuz console=ttyS0 acpi=noirq cryptomgr.notests rodata=off
-initrd /initrd.img
-boot
-`);
-  const medium = startupMedium(sheer(), { kind: "efi", program: grub, arguments: "" });
-  const { kernel, initrd } = await makeDebianGuest(folder, moreSteps);
-  medium.files["vmlinuz"] = { copyOf: kernel };
-  medium.files["initrd.img"] = { copyOf: initrd };
+  const commands = `insmod /acpi.mod\nacpi ${tables.map(([name]) => `/${name}`).join(" ")}`;
+  const append = "console=ttyS0 acpi=noirq cryptomgr.notests rodata=off";
+  const medium = await grubMedium(await makeDebianGuest(folder, moreSteps), append, commands);
   medium.files["acpi.mod"] = { copyOf: need("/usr/lib/grub/x86_64-efi/acpi.mod") };
   for (const [name, bytes] of tables) {
     await writeFile(join(folder, name), bytes);

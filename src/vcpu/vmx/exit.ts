@@ -5,6 +5,7 @@ import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits
 import { externalInterrupt } from "../interrupts";
 import { InterruptWindow } from "../../interrupt/window";
 import { Exception, Registers, Rflags } from "../vcpu";
+import { ExitCode } from "../svm/exit-codes";
 import { controlRegisters } from "./control-registers";
 import { ENTRY_FAILED, ExitReason } from "./exit-reasons";
 import { entryFailures } from "./failure";
@@ -67,7 +68,7 @@ function quickCpuid(vcpu: VmxVcpu, registers: Registers): bool {
   if (vmread(Field.GuestInterruptibility) & SHADOW) return false;
   guestCpuid.execute(registers, vcpu);
   vmwrite(Field.GuestRip, next);
-  vcpu.counters.countExit(CPUID_COUNTER);
+  vcpu.counters.countExit(ExitCode.Cpuid);
   return true;
 }
 
@@ -83,7 +84,7 @@ function quickMove(vcpu: VmxVcpu, registers: Registers): bool {
   vmwrite(Field.GuestRsp, registers.rsp);
   vcpu.finishInstruction();
   vmwrite(Field.GuestRip, registers.rip);
-  vcpu.counters.countExit(EPT_VIOLATION_COUNTER);
+  vcpu.counters.countExit(ExitCode.NestedPageFault);
   return true;
 }
 
@@ -222,27 +223,25 @@ function advance(vcpu: VmxVcpu): void {
 }
 
 /** Where exits are counted: by AMD's codes, which reports have names for. */
-const CPUID_COUNTER: u32 = 0x72;
-const EPT_VIOLATION_COUNTER: u32 = 0x400;
 function counterOf(reason: u32): u32 {
   switch (reason) {
     case ExitReason.ExternalInterrupt:
-      return 0x60;
+      return ExitCode.Intr;
     case ExitReason.Cpuid:
-      return CPUID_COUNTER;
+      return ExitCode.Cpuid;
     case ExitReason.Invd:
-      return 0x76;
+      return ExitCode.Invd;
     case ExitReason.IoInstruction:
-      return 0x7b;
+      return ExitCode.Ioio;
     case ExitReason.Rdmsr:
     case ExitReason.Wrmsr:
-      return 0x7c;
+      return ExitCode.Msr;
     case ExitReason.Vmcall:
-      return 0x81;
+      return ExitCode.Vmmcall;
     case ExitReason.Wbinvd:
-      return 0x89;
+      return ExitCode.Wbinvd;
     case ExitReason.EptViolation:
-      return EPT_VIOLATION_COUNTER;
+      return ExitCode.NestedPageFault;
     default:
       return 0xffff_ffff;
   }
