@@ -10,7 +10,7 @@ function isPort(value: number | "off"): boolean {
 }
 
 /** What sheer.toml may say. Everything may be left out: Sheer's own default holds then. */
-export const settingsSchema = z.strictObject({
+const tables = z.strictObject({
   log: z
     .strictObject({
       /** I/O port of the UART that Sheer logs to. */
@@ -27,6 +27,12 @@ export const settingsSchema = z.strictObject({
       mode: z.enum(["virtio", "pass"]).optional(),
       /** What the card's MSI carries: a vector of Sheer's own, or the message that the guest wrote. */
       interrupts: z.enum(["private", "guest"]).optional(),
+    })
+    .optional(),
+  interrupts: z
+    .strictObject({
+      /** Have external interrupts end the guest's run where Sheer has a use for that; else the guest has them directly. */
+      intercept: z.boolean().optional(),
     })
     .optional(),
   memory: z
@@ -55,6 +61,14 @@ export const settingsSchema = z.strictObject({
     .optional(),
   /** Who gets which PCI device; the first rule that matches says. */
   device: deviceRules.optional(),
+});
+
+/** The same, without what does not go together. */
+export const settingsSchema = tables.superRefine(({ net, interrupts }, context) => {
+  if (net?.interrupts !== "guest" || interrupts?.intercept !== false) return;
+  const message =
+    "the guest's own message needs MSI-X, which interrupts.intercept = false takes away: leave one of them out";
+  context.addIssue({ code: "custom", path: ["net", "interrupts"], message });
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

@@ -36,6 +36,7 @@ export function readSettings(): void {
   if (fileLength > LONGEST) log.warn("the settings file is longer than 4096 bytes: the rest is ignored").end();
   settings.parse(text, min(fileLength, LONGEST));
   settings.parse(text, commandLine(image));
+  settings.reconcile();
 }
 
 /** The whole of a small file on a device's file system into `text`; 0 if it cannot be read. */

@@ -34,6 +34,8 @@ class Settings {
   logLevel: Level = Level.Info;
   net: NetMode = NetMode.Virtio;
   netInterrupts: NetInterrupts = NetInterrupts.Private;
+  /** Whether external interrupts may end the guest's run where Sheer has a use for that. */
+  intercept: bool = true;
   dma: DmaFence = DmaFence.Fence;
   stealth: bool = false;
   /** Whether sheer.efi reports failure on success, so that the boot manager goes on with the next entry. */
@@ -66,6 +68,13 @@ class Settings {
     }
   }
 
+  /** To be called when all has been read: of two settings that do not go together one is ignored. */
+  reconcile(): void {
+    if (this.intercept || this.netInterrupts == NetInterrupts.Private) return;
+    this.netInterrupts = NetInterrupts.Private;
+    log.warn("net.interrupts=guest is ignored: interrupts.intercept=off takes MSI-X away, which it needs").end();
+  }
+
   private take(word: usize, length: u32): bool {
     const equals = lengthTo(word, length, EQUALS);
     if (equals == length) return false;
@@ -82,6 +91,12 @@ class Settings {
     if (same(word, equals, "net.interrupts")) {
       if (same(value, size, "private")) this.netInterrupts = NetInterrupts.Private;
       else if (same(value, size, "guest")) this.netInterrupts = NetInterrupts.Guest;
+      else return false;
+      return true;
+    }
+    if (same(word, equals, "interrupts.intercept")) {
+      if (same(value, size, "on")) this.intercept = true;
+      else if (same(value, size, "off")) this.intercept = false;
       else return false;
       return true;
     }

@@ -12,6 +12,7 @@ export const enum Header {
   SubsystemVendorId = 0x2c,
   CapabilitiesPointer = 0x34,
   InterruptLine = 0x3c,
+  InterruptPin = 0x3d,
 }
 
 /** Bit 7 of the header type register: the device has other functions than 0 (6.2.1). */

@@ -1,4 +1,7 @@
+import { findCapability } from "./capability";
 import { PciFunction } from "./config";
+import { CapabilityId } from "./header";
+import { MsixControl } from "./msix";
 
 /** Message control and the registers' places in both layouts (PCI Local Bus 3.0, 6.8.1). */
 const enum Msi {
@@ -43,4 +46,12 @@ export class MsiCapability {
     const control = this.pci.read16(this.offset + Msi.Control);
     this.pci.write16(this.offset + Msi.Control, control & ~Control.Enable);
   }
+}
+
+/** Has a function interrupt by its pin, whatever its last driver had it do (PCI Local Bus 3.0, 6.8.3.3). */
+export function disableMessages(pci: PciFunction): void {
+  const msi = findCapability(pci, CapabilityId.Msi);
+  if (msi) new MsiCapability(pci, msi).disable();
+  const msix = findCapability(pci, CapabilityId.MsiX);
+  if (msix) pci.write16(msix + Msi.Control, pci.read16(msix + Msi.Control) & ~MsixControl.Enable);
 }

@@ -1,4 +1,5 @@
 import { FirmwareContext } from "../boot/info";
+import { settings } from "../config/settings";
 import { ProcessorCounters } from "../control/counters";
 import { Instruction } from "../decode/instruction";
 import { CodePlaces } from "../decode/place";
@@ -202,8 +203,16 @@ export abstract class Vcpu {
   abstract enter(): bool;
   /** After a trap: takes the guest's registers back to where they were at the exit, as far as the processor has kept them. */
   abstract restart(): void;
-  /** Whether the guest's next interrupt or halt is to end its run, because there is work for this processor. */
+  /**
+   * Whether the guest is to be asked for its next exit, because there is work for this processor: its next halt is to end its
+   * run, and so is its next interrupt, unless the settings keep Sheer from intercepting those.
+   */
   abstract returnSoon(soon: bool): void;
+
+  /** Whether external interrupts are to end the guest's run. */
+  protected get wantsInterrupts(): bool {
+    return this.takesPrivateVectors || (this.returnsSoon && settings.intercept);
+  }
 
   @inline isInGuest(): bool {
     return atomicLoad32(changetype<usize>(this) + offsetof<Vcpu>("inGuest")) != 0;

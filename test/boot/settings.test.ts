@@ -33,3 +33,14 @@ test("net=pass leaves the card to the guest, stealth=on hides Sheer from it", as
   expect(machine.console.text).toContain("@@ sheer hidden");
   expect(readGuestReport(machine.console.text)).toMatchObject({ cards: [{ id: "8086:10d3" }], ping: true, done: true });
 });
+
+test("interrupts.intercept=off leaves the guest its interrupts: the card that could do MSI calls it by its line", async () => {
+  const machine = await boot(sheer("interrupts.intercept=off"), await debian());
+  expect(await machine.waitForEnd(180)).toBe(0);
+  expect(machine.log.text).toContain("virtio-net in place of network card 8086:10d3");
+  expect(machine.log.text).not.toMatch(/warning|error/);
+  const report = readGuestReport(machine.console.text);
+  expect(report).toMatchObject({ cards: [{ id: "1af4:1000" }], lease: "10.0.2.15", ping: true, done: true });
+  expect(report.interrupts).toEqual([expect.stringMatching(/IO-APIC.*virtio0$/)]);
+  expect(report.sheer).toMatchObject({ "exits.interrupt": "0", traps: "0" });
+});

@@ -11,7 +11,7 @@ import { DeviceDriver } from "../../pci/driver";
 import { CapabilityId, Command, Header } from "../../pci/header";
 import { PciIdentity } from "../../pci/identity";
 import { guestConfig } from "../../pci/guest";
-import { MsiCapability } from "../../pci/msi";
+import { disableMessages, MsiCapability } from "../../pci/msi";
 import { Socket } from "../../pci/socket";
 import { NetworkCard } from "./card";
 import { CardInterrupts } from "./virtio/card-interrupts";
@@ -41,11 +41,14 @@ export abstract class NetworkDriver extends DeviceDriver {
   attach(identity: PciIdentity): bool {
     if (shown !== null || settings.net == NetMode.Pass) return false;
     const pci = new PciFunction(identity.address);
+    if (!settings.intercept && !pci.read8(Header.InterruptPin))
+      return refuse(pci, "has no interrupt pin: with interrupts.intercept=off the guest has it as it is");
     detachFirmwareDriver(pci.address >> 8, (pci.address >> 3) & 31, pci.address & 7);
     const command = pci.read16(Header.Command);
     const memoryBar = new Bar(pci, 0);
     const ioBar = findIoBar(pci, memoryBar);
     if (memoryBar.isIo || memoryBar.base() == 0) return refuse(pci, "has no usable registers");
+    disableMessages(pci);
     // The firmware's driver may have left these off; the MAC address reads as all ones then.
     pci.write16(Header.Command, Command.MemorySpace | Command.BusMaster);
     const card = this.makeCard(pci, identity.id, memoryBar.base());
@@ -85,7 +88,8 @@ function announce(pci: PciFunction, id: u32, mac: u64): void {
 
 function makeFront(pci: PciFunction, card: NetworkCard, ioBar: Bar | null, memoryBar: Bar): VirtioFunction {
   const device = new VirtioNet(card);
-  const offset = card.usesMessages() ? findCapability(pci, CapabilityId.Msi) : 0;
+  // A message would have to be translated, for which interrupts are intercepted
+  const offset = settings.intercept && card.usesMessages() ? findCapability(pci, CapabilityId.Msi) : 0;
   const msi = offset ? new MsiCapability(pci, offset) : null;
   const vector = offset ? privateVectors.allocate(device) : 0;
   const lines = new CardInterrupts(pci, msi, vector, device);

@@ -21,6 +21,7 @@ export const enum ExitCode {
   Clgi = 0x85,
   Skinit = 0x86,
   Wbinvd = 0x89,
+  Mwait = 0x8b,
   NestedPageFault = 0x400,
   /** VMEXIT_INVALID: -1, of which some processors store only the low half. */
   Invalid = 0xffff_ffff,

@@ -136,6 +136,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
       // A control register value that the processor refuses only now is #GP (AMD APM 2, 15.5.1)
       return vcpu.raiseWithError(Exception.GeneralProtection, 0);
     case ExitCode.Hlt: // runs again once threads have had the time that the guest has no use for
+    case ExitCode.Mwait: // the same, and may then return at once
       return;
     case ExitCode.Init: // never arrives: INIT is not sent; should a device do so, it is held
       return;

@@ -7,7 +7,7 @@ import { ExitCode } from "./exit-codes";
 import { svmFeatures } from "./features";
 import { GuestRun } from "./run";
 import { VmcbSegments } from "./segments";
-import { Intercept1, INTERCEPT_WRITE_CR8, SegmentAttribute, Vmcb } from "./vmcb";
+import { Intercept1, Intercept2, INTERCEPT_WRITE_CR8, SegmentAttribute, Vmcb } from "./vmcb";
 
 export const EFER_SVME: u64 = 1 << 12;
 const CR0_PE: u64 = 1 << 0;
@@ -134,8 +134,10 @@ export class SvmVcpu extends Vcpu {
   }
   returnSoon(soon: bool): void {
     const vmcb = this.vmcb;
-    if (soon) vmcb.interceptMisc1 |= Intercept1.Intr | Intercept1.Hlt;
-    else vmcb.interceptMisc1 &= ~(this.takesPrivateVectors ? Intercept1.Hlt : Intercept1.Intr | Intercept1.Hlt);
+    const others = vmcb.interceptMisc1 & ~(Intercept1.Intr | Intercept1.Hlt);
+    vmcb.interceptMisc1 = others | (this.wantsInterrupts ? Intercept1.Intr : 0) | (soon ? Intercept1.Hlt : 0);
+    if (soon) vmcb.interceptMisc2 |= Intercept2.Mwait;
+    else vmcb.interceptMisc2 &= ~Intercept2.Mwait;
   }
   restart(): void {
     this.load();

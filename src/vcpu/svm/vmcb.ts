@@ -25,6 +25,7 @@ export const enum Intercept2 {
   Stgi = 1 << 4,
   Clgi = 1 << 5,
   Skinit = 1 << 6,
+  Mwait = 1 << 11,
 }
 
 export const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
@@ -83,6 +84,9 @@ export class Vmcb {
   }
   get interceptMisc1(): u32 {
     return load<u32>(this.at, 0x00c);
+  }
+  get interceptMisc2(): u32 {
+    return load<u32>(this.at, 0x010);
   }
   set interceptMisc2(v: u32) {
     store<u32>(this.at, v, 0x010);

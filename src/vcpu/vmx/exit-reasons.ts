@@ -19,6 +19,7 @@ export const enum ExitReason {
   Rdmsr = 31,
   Wrmsr = 32,
   InvalidGuestState = 33,
+  Mwait = 36,
   EptViolation = 48,
   EptMisconfiguration = 49,
   Invept = 50,

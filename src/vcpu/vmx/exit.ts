@@ -132,6 +132,7 @@ function dispatch(vcpu: VmxVcpu, reason: u32): void {
     case ExitReason.TripleFault:
       return tripleFault(vcpu);
     case ExitReason.Hlt: // runs again once threads have had the time that the guest has no use for
+    case ExitReason.Mwait: // the same; it returns at once then, since exits end the monitoring (Intel SDM 3, 28.5.6)
     case ExitReason.Init: // is not sent; should a device do so, it is dropped
       return;
     default:

@@ -148,13 +148,13 @@ export class VmxVcpu extends Vcpu {
     setControl(Field.ProcessorBasedControls, ProcessorBased.Cr8LoadExiting, false);
   }
   returnSoon(soon: bool): void {
-    setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting, soon);
+    setControl(Field.ProcessorBasedControls, ProcessorBased.HltExiting | ProcessorBased.MwaitExiting, soon);
     this.chooseInterruptExiting();
   }
   /** Interrupts end the guest's run where there is a use for it: but not one that waits for the guest, which it would stop. */
   private chooseInterruptExiting(): void {
-    const useful = this.takesPrivateVectors || this.returnsSoon;
-    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, useful && !this.awaitsWindow);
+    const exits = this.wantsInterrupts && !this.awaitsWindow;
+    setControl(Field.PinBasedControls, PinBased.ExternalInterruptExiting, exits);
   }
   restart(): void {
     this.load();

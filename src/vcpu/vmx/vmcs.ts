@@ -121,6 +121,7 @@ export const enum ProcessorBased {
   InterruptWindowExiting = 1 << 2,
   UseTscOffsetting = 1 << 3,
   HltExiting = 1 << 7,
+  MwaitExiting = 1 << 10,
   Cr3LoadExiting = 1 << 15,
   Cr3StoreExiting = 1 << 16,
   Cr8LoadExiting = 1 << 19,

@@ -9,6 +9,13 @@ level = "debug"
 
 [net]
 mode = "pass"
+interrupts = "private"
+
+[interrupts]
+intercept = false
+
+[memory]
+dma = "off"
 
 [announce]
 stealth = true
@@ -34,6 +41,9 @@ test("every setting finds its way into sheer.conf", () => {
     "log=0x3e8",
     "log.level=debug",
     "net=pass",
+    "net.interrupts=private",
+    "interrupts.intercept=off",
+    "memory.dma=off",
     "stealth=on",
     "threads.oneProcessor=on",
     "then=next",
@@ -55,6 +65,11 @@ test.each([
   ["a port out of range", "[log]\nport = 0xffff\n", "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
   ["a port that is no number", '[log]\nport = "com1"\n', "sheer.toml:2: log.port: write an I/O port from 1 to 0xfff8"],
   ["a value of another type", "[announce]\nstealth = 1\n", "sheer.toml:2: announce.stealth: "],
+  [
+    "the guest's message where the guest is offered none",
+    '[interrupts]\nintercept = false\n[net]\ninterrupts = "guest"\n',
+    "sheer.toml:4: net.interrupts: the guest's own message needs MSI-X, which interrupts.intercept = false takes away",
+  ],
   [
     "an unknown key of a rule",
     '[[device]]\ndriver = "pass"\nslot = "*"\n[[device]]\ndriver = "pass"\nslots = "*"\n',

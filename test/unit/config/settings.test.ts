@@ -139,6 +139,9 @@ describe("a word that is not understood is named in the log and changes nothing:
     "log.levels=info",
     "then=previous",
     "threads.oneProcessor=1",
+    "interrupts.intercept=",
+    "interrupts.intercept=0",
+    "interrupts.intercepts=off",
   ])("%s", (word) => {
     const machine = withLine(`sheer.efi log=0x3e8 ${word}`);
     expect(complaints(machine)).toEqual([word]);

@@ -76,6 +76,40 @@ describe.each(VENDORS)("%s", (_vendor, boot) => {
     expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
   });
 
+  test("interrupts.intercept=off leaves the guest its interrupts meanwhile; the rest follows when it exits or idles", () => {
+    const machine = boot({ loadOptions: `sheer.efi ${LOG} interrupts.intercept=off` });
+    const { guest, apic } = machine;
+    guest.cpuid(0);
+    uartOf(machine).stuck = true;
+    logLine(machine);
+    expect(intercepts(machine)).toEqual([false, true]);
+    guest.enableInterrupts();
+    apic.message(0xfee0_0000, 0x41);
+    guest.in(0x80, 1);
+    expect(guest.takeInterrupts()).toEqual([0x41]);
+    expect(guest.exits("interrupt")).toBe(0);
+    uartOf(machine).stuck = false;
+    expect(guest.hlt(1000)).toBe(false);
+    expect(guest.exits("hlt")).toBe(1);
+    expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
+    expect(intercepts(machine)).toEqual([false, false]);
+  });
+
+  test.each(["on", "off"])(
+    "a guest that idles by MWAIT leaves its time to the log (interrupts.intercept=%s)",
+    (intercept) => {
+      const machine = boot({ loadOptions: `sheer.efi ${LOG} interrupts.intercept=${intercept}` });
+      const { guest } = machine;
+      guest.cpuid(0);
+      uartOf(machine).stuck = true;
+      logLine(machine);
+      uartOf(machine).stuck = false;
+      guest.plain("mwait");
+      expect(machine.log()).toMatch(/new APIC base.*\r\n$/);
+      expect(intercepts(machine)).toEqual([false, false]);
+    },
+  );
+
   test("what a broken UART never takes is dropped after a while, and the guest is left alone again", () => {
     const machine = boot();
     machine.guest.cpuid(0);

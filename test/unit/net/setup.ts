@@ -31,7 +31,12 @@ export function start(model: CardModel, options: MachineOptions = {}, prepare?: 
 
 /** A driver that is up afresh, by MSI-X where the card allows it, else by INTx. */
 export function drive(machine: Machine, model: CardModel, options: DriverOptions = {}): VirtioNetDriver {
-  const driver = new VirtioNetDriver(machine.guest, hasMessages(model) ? { vectors: VECTORS, ...options } : options);
+  return driveAs(machine, hasMessages(model) ? { vectors: VECTORS, ...options } : options);
+}
+
+/** The same, by MSI-X if the options have vectors for it. */
+export function driveAs(machine: Machine, options: DriverOptions): VirtioNetDriver {
+  const driver = new VirtioNetDriver(machine.guest, options);
   machine.guest.enableInterrupts();
   if (!driver.options.vectors) routeLine(machine, machine.nic.pci, LINE_VECTOR, () => driver.onLine());
   driver.start();
