@@ -92,7 +92,7 @@ static __attribute__((noinline, noreturn, used)) void vmx_exit_loop(u64 run, boo
     __asm__ volatile(
       ".globl vmx_enter, vmx_entered\n"
       "push %%rdi\n"
-      "vmx_enter: mov (%%rsp),%%rdi; mov %%gs:0,%%rax; cmpl $0,%c[nmi](%%rax); jne 2f; cmpq $0,0x98(%%rdi); je 3f\n"
+      "vmx_enter: mov (%%rsp),%%rdi; cmpl $0,%%gs:%c[nmi]; jne 2f; cmpq $0,0x98(%%rdi); je 3f\n"
       "6: mov 0x00(%%rdi),%%rax; mov 0x08(%%rdi),%%rcx; mov 0x10(%%rdi),%%rdx; mov 0x18(%%rdi),%%rbx; mov 0x28(%%rdi),%%rbp\n"
       "mov 0x30(%%rdi),%%rsi; mov 0x40(%%rdi),%%r8; mov 0x48(%%rdi),%%r9; mov 0x50(%%rdi),%%r10; mov 0x58(%%rdi),%%r11\n"
       "mov 0x60(%%rdi),%%r12; mov 0x68(%%rdi),%%r13; mov 0x70(%%rdi),%%r14; mov 0x78(%%rdi),%%r15; mov 0x38(%%rdi),%%rdi\n"
@@ -100,7 +100,7 @@ static __attribute__((noinline, noreturn, used)) void vmx_exit_loop(u64 run, boo
       "3: mov $0x6c14,%%eax; vmwrite %%rsp,%%rax; lea 4f(%%rip),%%rcx; mov $0x6c16,%%eax; vmwrite %%rcx,%%rax\n"
       "cmpq $0,0x98(%%rdi); jmp 6b\n" /* HOST_RSP and HOST_RIP are the same each time */
       "vmx_entered: pop %%rdi; movq $1,0x90(%%rdi); jmp 5f\n"
-      "2: movl $0,%c[nmi](%%rax); pop %%rdi; movq $2,0x90(%%rdi); jmp 5f\n"
+      "2: movl $0,%%gs:%c[nmi]; pop %%rdi; movq $2,0x90(%%rdi); jmp 5f\n"
       "4: xchg %%rdi,(%%rsp); mov %%rax,0x00(%%rdi); pop %%rax; mov %%rax,0x38(%%rdi)\n"
       "mov %%rcx,0x08(%%rdi); mov %%rdx,0x10(%%rdi); mov %%rbx,0x18(%%rdi); mov %%rbp,0x28(%%rdi); mov %%rsi,0x30(%%rdi)\n"
       "mov %%r8,0x40(%%rdi); mov %%r9,0x48(%%rdi); mov %%r10,0x50(%%rdi); mov %%r11,0x58(%%rdi)\n"
