@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import type { Medium } from "../emulator/medium.ts";
 import { MissingEnvironmentError } from "../errors.ts";
 import { makeDebianGuest } from "../guest/linux.ts";
 import { startupMedium, type GuestProgram, type SheerStart } from "../guest/startup.ts";
@@ -41,7 +42,17 @@ export async function bootToEnd(
   { pc = {}, watch }: BootOptions = {},
 ): Promise<Machine> {
   // One processor: figures of several would depend on how the emulator and its machine share theirs out.
-  const machine = await Machine.start({ cpus: 1, ...pc }, startupMedium(sheer, guest), bench.signal);
+  return bootMedium(bench, startupMedium(sheer, guest), { cpus: 1, ...pc }, watch);
+}
+
+/** The same from a medium made before. */
+export async function bootMedium(
+  bench: Bench,
+  medium: Medium,
+  pc: PcOptions,
+  watch?: BootOptions["watch"],
+): Promise<Machine> {
+  const machine = await Machine.start(pc, medium, bench.signal);
   watch?.(machine);
   try {
     await machine.waitForEnd(bootSeconds);

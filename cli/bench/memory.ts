@@ -1,6 +1,6 @@
 import type { SheerStart } from "../guest/startup.ts";
-import type { Bench } from "./boots.ts";
-import { runProgram } from "./program.ts";
+import { bootMedium, type Bench } from "./boots.ts";
+import { bareThenGuest, readBothFigures } from "./program.ts";
 import { makeRow, type Row } from "./row.ts";
 
 /** In MiB: more than the lower 4 GiB hold. Most of a machine's memory lies above, where nothing parts large pages. */
@@ -13,7 +13,7 @@ const memory = 4096;
 export async function measureTouches(bench: Bench, sheer: SheerStart): Promise<Row> {
   const { buildProgramOf } = await import("../build/build.ts");
   const program = await buildProgramOf("guest/programs/touch.ts", { signal: bench.signal });
-  const bare = (await runProgram(bench, undefined, program, { memory })).get("touch");
-  const withSheer = (await runProgram(bench, sheer, program, { memory })).get("touch");
-  return makeRow("a thousand pages of 512 MiB touched at random", "ticks", bare, withSheer, { ratioAtMost: 1.4 });
+  const machine = await bootMedium(bench, bareThenGuest(sheer, program), { cpus: 1, memory });
+  const [bare, guest] = readBothFigures(machine.console.text).map((figures) => figures.get("touch"));
+  return makeRow("a thousand pages of 512 MiB touched at random", "ticks", bare, guest, { ratioAtMost: 1.4 });
 }

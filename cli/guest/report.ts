@@ -1,5 +1,7 @@
 /** What the guest told on its console on lines that begin with "@@" (see guest/init). */
 export interface GuestReport {
+  /** The processor's time-stamp counter when init began. */
+  clock?: number;
   kernel?: string;
   /** What Linux found to use, in KiB. */
   memory?: number;
@@ -43,6 +45,7 @@ export interface GuestTransfer {
 type Reader = (report: GuestReport, value: string) => void;
 
 const readers: Record<string, Reader> = {
+  clock: (report, value) => (report.clock = Number(value)),
   kernel: (report, value) => (report.kernel = value),
   memory: (report, value) => (report.memory = parseInt(value, 10)),
   nic: (report, value) => {

@@ -1,6 +1,7 @@
 // Measures what it costs to touch memory at random, bare or on Sheer: pages of 4 KiB all over 512 MiB. The line on the first
-// UART is `@@ bench touch NUMBER`: ticks of the time stamp counter for a thousand touches, the least of many rounds. A round
-// is called in the firmware's context, so that it begins without translations, and nearly each touch needs a new one.
+// UART is `@@ bench touch NUMBER`: ticks of the time stamp counter for a thousand touches, the least of many rounds; then comes
+// `@@ bench-done`. A round is called in the firmware's context, so that it begins without translations, and nearly each touch
+// needs a new one.
 import { BootInfo } from "../../src/boot/info";
 import { firmware } from "../../src/boot/firmware";
 import { takePages } from "../../src/memory/frames";
@@ -53,6 +54,6 @@ export function boot(at: usize): u64 {
   for (let round: u32 = 1; round < ROUNDS; round++) least = min(least, loop.call());
   write("@@ bench touch ");
   writeNumber(least / (TOUCHES / 1000));
-  write("\n");
+  write("\n@@ bench-done\n");
   return 0;
 }

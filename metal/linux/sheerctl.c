@@ -2,7 +2,8 @@
  *   sheerctl             version and counters, a line each
  *   sheerctl log         Sheer's log
  *   sheerctl present     exit status 0 if this machine runs on Sheer
- *   sheerctl processors  a line for each processor: its local APIC, and what CPUID shows and costs there */
+ *   sheerctl processors  a line for each processor: its local APIC, and what CPUID shows and costs there
+ *   sheerctl clock       the processor's time-stamp counter, which counts from power-on; without Sheer as well */
 typedef unsigned long u64;
 typedef unsigned int u32;
 
@@ -104,6 +105,12 @@ static int show_processors(void) {
   return all;
 }
 
+static void show_clock(void) {
+  u32 low, high;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+  put_number((u64)high << 32 | low); put('\n');
+}
+
 static void show_log(void) {
   for (u64 at = 0;;) {
     struct answer a = call(CALL_LOG, at);
@@ -113,14 +120,22 @@ static void show_log(void) {
   }
 }
 
-static __attribute__((used, noreturn)) void start(long count, char **arguments) {
-  const char *verb = count > 1 ? arguments[1] : "";
-  int here = is(verb, "processors") ? show_processors() : present();
-  if (!here && !is(verb, "processors")) put_text("This machine does not run on Sheer.\n", 99);
-  else if (is(verb, "log")) show_log();
+/* True if what was asked for has been shown. */
+static int show(const char *verb) {
+  if (is(verb, "processors")) return show_processors();
+  if (is(verb, "clock")) return show_clock(), 1;
+  if (!is(verb, "") && !is(verb, "log") && !is(verb, "present"))
+    return put_text("sheerctl shows its counters, or with a word: log, present, processors, clock.\n", 99), 0;
+  if (!present()) return put_text("This machine does not run on Sheer.\n", 99), 0;
+  if (is(verb, "log")) show_log();
   else if (is(verb, "")) show_counters();
+  return 1;
+}
+
+static __attribute__((used, noreturn)) void start(long count, char **arguments) {
+  int shown = show(count > 1 ? arguments[1] : "");
   flush();
-  for (;;) system_call(EXIT_GROUP, here ? 0 : 1, 0, 0);
+  for (;;) system_call(EXIT_GROUP, shown ? 0 : 1, 0, 0);
 }
 
 __attribute__((naked)) void _start(void) {

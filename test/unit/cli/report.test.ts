@@ -4,6 +4,7 @@ import { isContained, readGuestReport } from "../../../cli/guest/report.ts";
 test("the guest's lines are read from among the console's others", () => {
   const report = readGuestReport(`[    1.000000] Run /init as init process
 @@ init 5.79
+@@ clock 2804117930
 @@ nic 0000:00:02.0 1af4:1000 0200
 @@ irq 24: 7 PCI-MSI 32768-edge virtio0-config
 @@ lease 10.0.2.15
@@ -16,6 +17,7 @@ test("the guest's lines are read from among the console's others", () => {
 @@ sheerctl exits.cpuid 42
 `);
   expect(report).toEqual({
+    clock: 2804117930,
     cards: [{ slot: "0000:00:02.0", id: "1af4:1000", class: "0200" }],
     interrupts: ["24: 7 PCI-MSI 32768-edge virtio0-config"],
     lease: "10.0.2.15",
