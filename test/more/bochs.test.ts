@@ -53,7 +53,7 @@ test("Debian uses virtio-net on two processors with VT-x, and switches the secon
   const report = readGuestReport(machine.console.text);
   expect(report).toMatchObject({ cards: [{ id: "1af4:1000" }], lease: "10.0.2.15", ping: true, done: true });
   expect(report.processors.filter(isContained)).toHaveLength(4); // both, before and after
-  expectOffAndOn(machine);
+  expectOffAndOn(machine, 2);
 });
 
 test("Debian uses virtio-net on a processor with AMD-V, as Bochs emulates one", async () => {

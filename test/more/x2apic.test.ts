@@ -27,7 +27,7 @@ test("Debian does not use x2APIC mode where interrupts are not remapped, and has
   const report = readGuestReport(machine.console.text);
   expect(report).toMatchObject({ cards: [{ id: "1af4:1000" }], lease: "10.0.2.15", ping: true, done: true });
   expect(report.interrupts).toContainEqual(expect.stringMatching(/PCI-MSI .*-input\.0$/));
-  expectOffAndOn(machine);
+  expectOffAndOn(machine, 2);
 });
 
 // The guest has the IOMMU. Its remapping of interrupts also holds for what the virtio-net sends: so that is by INTx.
@@ -40,5 +40,5 @@ test("Debian uses x2APIC mode on two processors with an IOMMU of its own, offlin
   expect(machine.console.text).toContain("Switched APIC routing to cluster x2apic.");
   const report = readGuestReport(machine.console.text);
   expect(report).toMatchObject({ cards: [{ id: "1af4:1000" }], lease: "10.0.2.15", ping: true, done: true });
-  expectOffAndOn(machine);
+  expectOffAndOn(machine, 2);
 });
