@@ -1,5 +1,6 @@
 import { settings } from "../config/settings";
 import { APIC_PAGE, APIC_PAGE_SIZE } from "../interrupt/apic";
+import { startHousekeeping } from "../drivers/net/attach";
 import { fenceDevices, watchDevices } from "../iommu/fence";
 import { ApicPage } from "../interrupt/apic-page";
 import { traps } from "../control/trap";
@@ -60,6 +61,7 @@ export function bootSheer(info: BootInfo): u64 {
   scheduler.begin(processors, settings.oneProcessor);
   if (settings.logPort) startLogWriter();
   watchDevices();
+  startHousekeeping();
   vendor.start(vcpu, info.context, settings.thenNext ? Status.ABORTED : Status.SUCCESS);
   return Status.SUCCESS;
 }

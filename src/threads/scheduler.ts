@@ -33,7 +33,7 @@ export class Scheduler {
   /** The thread that has each stack, from its start to its end. */
   private readonly stacks: StaticArray<Thread | null> = new StaticArray<Thread | null>(STACKS);
   private readonly running: StaticArray<Thread | null> = new StaticArray<Thread | null>(MAXIMUM_PROCESSORS);
-  /** How many threads are ready or sleep until some time: nobody looks further while it is 0. */
+  /** How many threads are ready: nobody looks further while it is 0. */
   private work: u32 = 0;
   /** No sleep ends by itself before this. */
   private nextTime: u64 = NEVER;
@@ -71,7 +71,7 @@ export class Scheduler {
   wake(thread: Thread): void {
     this.lock.acquire();
     const asleep = thread.state == ThreadState.Sleeping;
-    if (asleep) this.endSleep(thread);
+    if (asleep) this.makeReady(thread);
     else thread.woken = true;
     this.lock.release();
     if (asleep) this.call(thread);
@@ -89,7 +89,7 @@ export class Scheduler {
     this.leave(Pause.Sleep, NEVER);
   }
 
-  /** Until `wake`, or until the TSC has come to `time` and a processor has an exit. */
+  /** Until `wake`, or until the TSC has come to `time` and a processor has an exit that looks at the clock. */
   sleepUntil(time: u64): void {
     this.leave(Pause.Sleep, time);
   }
@@ -119,15 +119,20 @@ export class Scheduler {
     return atomicLoad32(this.at(offsetof<Scheduler>("work"))) != 0;
   }
 
+  /** Makes ready whose sleep is over. The quickest exits are without it: a look at the clock would make them longer. */
+  @inline wakeSleepers(): void {
+    const time = this.nextTime;
+    if (time != NEVER && readTsc() >= time) this.endSleeps();
+  }
+
   /**
    * Gives each thread that is ready for this processor one turn. True if there are some afterwards too: then the guest
    * should soon be asked for another exit.
    */
   turn(): bool {
-    if (!this.ready.length && readTsc() < this.nextTime) return false;
+    if (!this.ready.length) return false;
     const free = this.mayWork();
     this.lock.acquire();
-    this.endSleeps();
     for (let left = this.ready.length; left; left--) {
       const thread = this.ready.take(thisProcessor(), free);
       if (thread === null) break;
@@ -175,7 +180,6 @@ export class Scheduler {
       this.makeReady(thread);
     } else {
       thread.state = ThreadState.Sleeping;
-      if (thread.until != NEVER) this.count(1);
       this.nextTime = min(this.nextTime, thread.until);
     }
   }
@@ -192,22 +196,17 @@ export class Scheduler {
     this.count(1);
   }
 
-  private endSleep(thread: Thread): void {
-    if (thread.until != NEVER) this.count(-1);
-    this.makeReady(thread);
-  }
-
-  /** Ends the sleeps whose time has come. */
   private endSleeps(): void {
+    this.lock.acquire();
     const now = readTsc();
-    if (now < this.nextTime) return;
     this.nextTime = NEVER;
     for (let i: u32 = 0; i < STACKS; i++) {
       const thread = unchecked(this.stacks[i]);
       if (thread === null || thread.state != ThreadState.Sleeping) continue;
-      if (thread.until <= now) this.endSleep(thread);
+      if (thread.until <= now) this.makeReady(thread);
       else this.nextTime = min(this.nextTime, thread.until);
     }
+    this.lock.release();
   }
 
   private freeStack(): u32 {

@@ -13,7 +13,9 @@ import { PciIdentity } from "../../pci/identity";
 import { guestConfig } from "../../pci/guest";
 import { disableMessages, MsiCapability } from "../../pci/msi";
 import { Socket } from "../../pci/socket";
+import { scheduler } from "../../threads/scheduler";
 import { NetworkCard } from "./card";
+import { Housekeeping } from "./housekeeping";
 import { CardInterrupts } from "./virtio/card-interrupts";
 import { VirtioNet } from "./virtio/device";
 import { IO_SIZE, VirtioFunction } from "./virtio/function";
@@ -22,6 +24,7 @@ const BARS: u32 = 6;
 const EXPANSION_ROM: u32 = 0x30;
 
 let shown: VirtioFunction | null = null;
+let housekeeping: Housekeeping | null = null;
 
 /** Silences the mediated card for good, when something in it is broken. The guest lives on without it. */
 export function quietNetwork(): void {
@@ -30,6 +33,12 @@ export function quietNetwork(): void {
   front.lock.acquire();
   front.quiet();
   front.lock.release();
+}
+
+/** Begins to look after the mediated card, if there is one. */
+export function startHousekeeping(): void {
+  const thread = housekeeping;
+  if (thread !== null) scheduler.start(thread);
 }
 
 /** A driver of network cards: it makes the card, this shows the guest a virtio-net in its place. */
@@ -63,6 +72,7 @@ export abstract class NetworkDriver extends DeviceDriver {
     front.setCommand(command);
     devicePages.addFunction(pci.address);
     shown = front;
+    housekeeping = new Housekeeping(front.device);
     announce(pci, identity.id, card.mac);
     return true;
   }

@@ -4,6 +4,7 @@ import { physRead16, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
 import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt, nonMaskableInterrupt } from "../interrupts";
+import { scheduler } from "../../threads/scheduler";
 import { Exception, Registers, Rflags } from "../vcpu";
 import { Event, EventType } from "./event";
 import { ExitCode } from "./exit-codes";
@@ -44,6 +45,7 @@ export function handleExit(run: GuestRun): bool {
     dispatch(vcpu, code);
     vcpu.store();
     vcpu.counters.countExit(code);
+    scheduler.wakeSleepers();
   }
   return !exits.finish(vcpu);
 }

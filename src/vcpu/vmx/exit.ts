@@ -3,6 +3,7 @@ import { openInterruptWindow, vmread, vmwrite, wbinvd } from "../../metal";
 import { guestCpuid } from "../cpuid";
 import { advanceTo, exits, nestedFault, quickMoves, tripleFault } from "../exits";
 import { externalInterrupt } from "../interrupts";
+import { scheduler } from "../../threads/scheduler";
 import { InterruptWindow } from "../../interrupt/window";
 import { Exception, Registers, Rflags } from "../vcpu";
 import { ExitCode } from "../svm/exit-codes";
@@ -55,6 +56,7 @@ function answer(vcpu: VmxVcpu, registers: Registers, reason: u32): void {
   dispatch(vcpu, reason);
   vcpu.store();
   vcpu.counters.countExit(counterOf(reason));
+  scheduler.wakeSleepers();
 }
 
 /**

@@ -81,6 +81,12 @@ export function useOneProcessor(one: bool): void {
   scheduler.begin(processors, one);
 }
 
+/** What the end of an exit does of it. */
+function turn(): void {
+  scheduler.wakeSleepers();
+  if (scheduler.hasWork()) scheduler.turn();
+}
+
 function haveEnded(): bool {
   for (let i: u32 = 0; i < count; i++) {
     const state = worker(i).state;
@@ -96,7 +102,7 @@ export function serve(number: u32, items: u32): void {
     scheduler.wake(worker(number));
   }
   while (!haveEnded()) {
-    if (scheduler.hasWork()) scheduler.turn();
+    turn();
     pause();
   }
 }
@@ -106,7 +112,7 @@ export function restart(number: u32, times: u32): u32 {
   let started: u32 = 0;
   for (let i: u32 = 0; i < times; i++) {
     if (scheduler.start(worker(number))) started++;
-    if (scheduler.hasWork()) scheduler.turn();
+    turn();
   }
   serve(number, 0);
   return started;
@@ -123,6 +129,7 @@ export function recover(): void {
 export function runGuestUntilEnd(): void {
   const vcpu = changetype<TestVcpu>(processors.current());
   while (!haveEnded()) {
+    scheduler.wakeSleepers();
     if (scheduler.hasWork() || vcpu.returnsSoon) vcpu.giveTurns();
     if (haveEnded()) break;
     vcpu.enter();

@@ -5,6 +5,9 @@ import type { Machine } from "../../../machine/machine.ts";
 import { Config } from "../../../machine/pci/function.ts";
 import { drive, frame, MODELS, settle, start } from "./setup.ts";
 
+/** Longer than Sheer leaves the card unwatched. */
+const HOUSEKEEPING = 3_000_000_000;
+
 function exchange(machine: Machine, driver: VirtioNetDriver, seed: number): void {
   machine.nic.wire.take();
   driver.takeFrames();
@@ -47,6 +50,35 @@ describe.each(MODELS)("a %s whose power was gone", (model) => {
     expect(driver.transmitQueue.free).toBe(256);
     expect(machine.nic.wire.take().length).toBeGreaterThan(20);
     exchange(machine, driver, 3);
+  });
+
+  it("serves again though the guest only waits for frames", () => {
+    const machine = start(model, { loadOptions: "log=0x3e8" });
+    const driver = drive(machine, model);
+    driver.offerBuffers(16);
+    machine.nic.powerCycle();
+    machine.nic.wire.inject(frame(200, 1));
+    settle(machine);
+    expect(driver.takeFrames()).toEqual([]);
+    machine.clock.advance(HOUSEKEEPING);
+    machine.guest.in(0xcfc, 4); // an exit
+    settle(machine); // the link has come up
+    machine.nic.wire.inject(frame(200, 2));
+    settle(machine);
+    expect(driver.takeFrames()).toEqual([frame(200, 2)]);
+    expect(machine.log()).toMatch(/lost its settings: it is set up anew/);
+  });
+
+  it("is asked no more when it does not come back", () => {
+    const machine = start(model, { loadOptions: "log=0x3e8" });
+    drive(machine, model);
+    machine.nic.powerCycle();
+    machine.nic.pci.writable.fill(0);
+    for (let second = 0; second < 5; second++) {
+      machine.clock.advance(HOUSEKEEPING);
+      machine.guest.in(0xcfc, 4);
+    }
+    expect(machine.log().match(/lost its settings and does not answer/g)).toHaveLength(1);
   });
 
   it("does not hold up the guest while it is gone", () => {

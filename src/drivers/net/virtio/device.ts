@@ -52,6 +52,8 @@ export class VirtioNet extends InterruptHandler {
   /** Whether a call for frames sent waits for the card's reminder, and what the guest wished for when it was put off. */
   private deferred: bool = false;
   private deferredEvent: u32 = 0;
+  /** Whether the card has not answered when it was to be set up anew: nobody asks again before the guest's driver does. */
+  private silent: bool = false;
   /** What to ask when the card's interrupts do not come through. */
   fallback: InterruptFallback | null = null;
 
@@ -85,6 +87,7 @@ export class VirtioNet extends InterruptHandler {
   setStatus(status: u32): void {
     this.status = status;
     if (status == 0) {
+      this.silent = false;
       if (this.card.isLost()) this.revive();
       this.reset();
     }
@@ -180,6 +183,14 @@ export class VirtioNet extends InterruptHandler {
     this.receiveQueue.recall();
   }
 
+  /** From time to time: a card that was reset tells nobody, and a guest that waits for frames would wait for ever. */
+  lookAfter(): void {
+    if (!this.receiveQueue.running || this.silent || !this.card.isLost()) return;
+    this.revive();
+    this.service();
+    this.listen();
+  }
+
   /** Nothing moves any more. Uses the card's registers only. */
   stop(): void {
     this.receiveQueue.running = this.transmitQueue.running = false;
@@ -254,6 +265,7 @@ export class VirtioNet extends InterruptHandler {
     this.receiveQueue.recall();
     this.transmitQueue.abandon();
     const alive = this.card.restart();
+    this.silent = !alive;
     const fallback = this.fallback;
     if (fallback) fallback.restore();
     log

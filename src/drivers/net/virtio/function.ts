@@ -59,7 +59,7 @@ export class VirtioFunction extends ConfigDevice {
 
   constructor(
     pci: PciFunction,
-    private readonly device: VirtioNet,
+    readonly device: VirtioNet,
     private readonly lines: CardInterrupts,
     io: Bar | null,
     private readonly memory: Bar,
