@@ -103,6 +103,13 @@ export abstract class NetworkCard {
     return 0;
   }
   /**
+   * Bytes from a lent buffer's start on that must be the guest's: the card is told of so many. It writes no more than
+   * lendSize of them, but of what a frame may be, emulators have ideas of their own.
+   */
+  lendReach(): u32 {
+    return 0;
+  }
+  /**
    * From now on the card receives into buffers that are lent to it, one frame in each, or into its own memory. What it has
    * received is dropped, and buffers lent before are touched no more.
    */

@@ -9,9 +9,8 @@ import { ALL_FEATURES, drive, frame, INTEL_MODELS, modernTransport, settle, star
 
 const MEMORY = 0x40_0000;
 const MEMORY_SIZE = 0x40_0000;
-/** Bytes that Linux asks for with merged buffers and without, header included. */
-const MERGED_BUFFER = 1536;
-const BIG_ENOUGH = 12 + 1522;
+/** Bytes that Linux asks for, header included: an Ethernet header, a VLAN tag and the MTU. */
+const BUFFER = 12 + 14 + 4 + 1500;
 
 /** Where the descriptors point that the card has now. */
 function cardBuffers({ card, memory }: Machine): number[] {
@@ -57,7 +56,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("receives straight into the guest's buffers, after room for the header", () => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(20).fill(MERGED_BUFFER));
+    const places = offer(driver, Array<number>(20).fill(BUFFER));
     expect(cardBuffers(machine)).toEqual(places.map((place) => place + 12));
     machine.card.wire.inject(frame(1514, 1));
     machine.card.wire.inject(frame(60, 2));
@@ -78,12 +77,12 @@ describe.each(INTEL_MODELS)("%s", (model) => {
   });
 
   it.each([
-    ["a byte too short", [BIG_ENOUGH - 1]],
+    ["a byte too short", [BUFFER - 1]],
     ["empty", [0]],
     ["as long as the header", [12]],
   ])("lends the card no buffer that is %s, and none after it", (_, lengths) => {
     const driver = driveIt();
-    const places = offer(driver, [BIG_ENOUGH, ...lengths, BIG_ENOUGH]);
+    const places = offer(driver, [BUFFER, ...lengths, BUFFER]);
     expect(cardBuffers(machine).some(guests)).toBe(false);
     machine.card.wire.inject(frame(1514, 1));
     settle(machine);
@@ -91,27 +90,36 @@ describe.each(INTEL_MODELS)("%s", (model) => {
     expect(first).toEqual({ header: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], body: frame(1514, 1) });
   });
 
-  it("spreads a frame over several buffers where they may be merged", () => {
+  it("receives the longest frame, one with a VLAN tag, into the least buffer that Linux offers", () => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(40).fill(100));
-    machine.card.wire.inject(frame(1000, 3));
+    const places = offer(driver, [BUFFER]);
+    expect(cardBuffers(machine)).toEqual([places[0]! + 12]);
+    const tagged = frame(1518, 4);
+    tagged.set([0x81, 0x00], 12);
+    machine.card.wire.inject(tagged);
     settle(machine);
-    const taken = driver.receiveQueue.takeUsed();
-    expect(taken.map(({ length }) => length)).toEqual([...Array<number>(10).fill(100), 12]);
-    const { memory } = machine;
-    const bytes = taken.flatMap(({ id, length }) => [...memory.readBytes(places[id]!, length)]);
-    expect(bytes.slice(0, 12)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11, 0]);
-    expect(Uint8Array.from(bytes.slice(12))).toEqual(frame(1000, 3));
+    expect(used(driver, places).map(({ body }) => body)).toEqual([tagged]);
   });
 
-  it("keeps a frame that needs more buffers than there are, until there are more", () => {
+  it("lends the card no buffer so near to Sheer's memory that it could write there", () => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(4).fill(100));
-    machine.card.wire.inject(frame(500, 3));
+    const { base } = machine.block;
+    driver.receiveQueue.add([{ address: base - BUFFER, length: BUFFER, writable: true }]);
+    driver.kick(RECEIVE);
+    expect(cardBuffers(machine)).not.toContain(base - BUFFER + 12);
+    machine.card.wire.inject(frame(1514, 1));
     settle(machine);
-    expect(driver.receiveQueue.deviceIndex).toBe(0);
-    places.push(...offer(driver, Array<number>(4).fill(100)));
-    expect(driver.receiveQueue.takeUsed().map(({ length }) => length)).toEqual([100, 100, 100, 100, 100, 12]);
+    const [{ body } = { body: undefined }] = used(driver, [base - BUFFER]);
+    expect(body).toEqual(frame(1514, 1));
+  });
+
+  it("drops a frame that is longer than the guest's buffer, which the next one gets", () => {
+    const driver = driveIt();
+    const places = offer(driver, [100]);
+    machine.card.wire.inject(frame(89, 1));
+    machine.card.wire.inject(frame(88, 2));
+    settle(machine);
+    expect(used(driver, places).map(({ body }) => body)).toEqual([frame(88, 2)]);
   });
 
   it.each([
@@ -120,20 +128,20 @@ describe.each(INTEL_MODELS)("%s", (model) => {
     ["given up", (driver: VirtioNetDriver) => driver.transport.setStatus(0x80)],
   ])("takes the guest's buffers back from the card when the device is %s", (_, stop) => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(20).fill(MERGED_BUFFER));
+    const places = offer(driver, Array<number>(20).fill(BUFFER));
     expect(cardBuffers(machine).every(guests)).toBe(true);
     stop(driver);
     expect(cardBuffers(machine).some(guests)).toBe(false);
-    const before = machine.memory.readBytes(places[0]!, MERGED_BUFFER);
+    const before = machine.memory.readBytes(places[0]!, BUFFER);
     machine.card.wire.inject(frame(1000, 7));
     settle(machine);
-    expect(machine.memory.readBytes(places[0]!, MERGED_BUFFER)).toEqual(before);
+    expect(machine.memory.readBytes(places[0]!, BUFFER)).toEqual(before);
     driver.pci.write(4, 2, Command.Io | Command.Memory | Command.BusMaster);
   });
 
   it("takes them back when the queue alone is reset", () => {
     const driver = driveIt();
-    offer(driver, Array<number>(20).fill(MERGED_BUFFER));
+    offer(driver, Array<number>(20).fill(BUFFER));
     const transport = modernTransport(driver);
     transport.write(CapType.Common, Common.QueueSelect, 2, RECEIVE);
     transport.write(CapType.Common, Common.QueueReset, 2, 1);
@@ -142,7 +150,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("goes on with the same buffers after the guest has had bus mastering off", () => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(20).fill(MERGED_BUFFER));
+    const places = offer(driver, Array<number>(20).fill(BUFFER));
     driver.pci.write(4, 2, Command.Io | Command.Memory);
     driver.pci.write(4, 2, Command.Io | Command.Memory | Command.BusMaster);
     for (let i = 0; i < 20; i++) {
@@ -154,7 +162,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("keeps its buffers while the guest moves the device's memory", () => {
     const driver = driveIt();
-    const places = offer(driver, Array<number>(20).fill(MERGED_BUFFER));
+    const places = offer(driver, Array<number>(20).fill(BUFFER));
     const before = driver.pci.bar(1);
     driver.pci.write(0x14, 4, 0xd000_0000);
     machine.card.wire.inject(frame(100, 1));
@@ -166,7 +174,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
   it("gives the card no buffer any more over which the device's memory was moved", () => {
     const driver = driveIt();
     const place = 0xd000_0000;
-    driver.receiveQueue.add([{ address: place + 0x100, length: MERGED_BUFFER, writable: true }]);
+    driver.receiveQueue.add([{ address: place + 0x100, length: BUFFER, writable: true }]);
     driver.kick(RECEIVE);
     expect(cardBuffers(machine)).toEqual([place + 0x100 + 12]);
     const before = driver.pci.bar(1);
@@ -180,7 +188,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("breaks a queue that has the same chain in it twice", () => {
     const driver = driveIt();
-    offer(driver, [MERGED_BUFFER]);
+    offer(driver, [BUFFER]);
     driver.receiveQueue.setAvailable(driver.receiveQueue.availableIndex++, 0);
     driver.receiveQueue.publish();
     driver.transport.notify(RECEIVE);
@@ -189,7 +197,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("uses the buffer of a frame that was damaged for another", () => {
     const driver = driveIt();
-    const places = offer(driver, [MERGED_BUFFER, MERGED_BUFFER]);
+    const places = offer(driver, [BUFFER, BUFFER]);
     machine.card.faults.receiveLength = 0xffff;
     machine.card.wire.inject(frame(100, 1));
     settle(machine);
@@ -221,7 +229,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
 
   it("does not need the guest to notify for each buffer", () => {
     const driver = driveIt();
-    offer(driver, Array<number>(200).fill(MERGED_BUFFER));
+    offer(driver, Array<number>(200).fill(BUFFER));
     let notified = 0;
     const { transport } = driver;
     const notify = transport.notify.bind(transport);
@@ -233,7 +241,7 @@ describe.each(INTEL_MODELS)("%s", (model) => {
       machine.card.wire.inject(frame(100, i));
       settle(machine, 1);
       driver.receiveQueue.takeUsed();
-      driver.receiveQueue.add([{ address: driver.allocate(MERGED_BUFFER), length: MERGED_BUFFER, writable: true }]);
+      driver.receiveQueue.add([{ address: driver.allocate(BUFFER), length: BUFFER, writable: true }]);
       driver.kick(RECEIVE);
     }
     expect(notified).toBe(0);

@@ -88,7 +88,6 @@ describe.each(MODELS.flatMap((model) => [[model, "modern"] as const, [model, "me
     it.each([
       ["all features", ALL_FEATURES],
       ["none", 0],
-      ["merged buffers", NetFeature.MergedBuffers],
     ])("carries frames both ways with %s", (_, features) => {
       machine.nic.wire.take();
       const driver = driveIt(features);
@@ -144,7 +143,8 @@ describe("the common configuration", () => {
     const driver = driveIt();
     const transport = modernTransport(driver);
     expect(transport.features(1)).toBe(VERSION_1 | RING_RESET);
-    expect(transport.features(0) & ALL_FEATURES).toBe(ALL_FEATURES);
+    // All that the driver knows and no more: with merged buffers, Linux would allocate a head for each frame.
+    expect(transport.features(0)).toBe(ALL_FEATURES);
     setCommon(driver, Common.DeviceFeatureSelect, 4, 2);
     expect(common(driver, Common.DeviceFeature, 4)).toBe(0);
     setCommon(driver, Common.DriverFeatureSelect, 4, 0);

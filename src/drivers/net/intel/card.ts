@@ -5,7 +5,7 @@ import { waitMicroseconds } from "../wait";
 import { readEepromMac } from "./eeprom";
 import { afterReset, beforeReset, FLUSH_REQUIRED, RING_STATUS, setBits } from "./generations";
 import { Generation, isPci } from "./ids";
-import { LEND_SIZE, ReceiveRing } from "./receive";
+import { BUFFER_SIZE, LEND_SIZE, ReceiveRing } from "./receive";
 import { Ctrl, Interrupt, Rctl, Register, Registers, Rxcsum, Status, Tctl, Txdctl } from "./registers";
 import { TransmitRing } from "./transmit";
 
@@ -154,6 +154,9 @@ export class IntelCard extends NetworkCard {
 
   lendSize(): u32 {
     return LEND_SIZE;
+  }
+  lendReach(): u32 {
+    return BUFFER_SIZE;
   }
   borrow(lent: bool): void {
     const registers = this.registers;

@@ -28,12 +28,12 @@ const FRAME_ERRORS: u32 = ReceiveError.CE | ReceiveError.SE | ReceiveError.SEQ |
 
 const DESCRIPTORS: u32 = 256;
 const DESCRIPTOR_SIZE: u32 = 16;
-const BUFFER_SIZE: u32 = 2048;
+export const BUFFER_SIZE: u32 = 2048;
 /**
- * The most that the card writes for a frame while long packets are off: 1518 bytes and a VLAN tag, were the FCS not
- * stripped. It is told of buffers of 2 KiB, but never uses more.
+ * The most that the card writes for a frame while long packets are off and the FCS is stripped: an Ethernet header, a
+ * VLAN tag and 1500 bytes. So much, and virtio's header, is what Linux offers without merged buffers.
  */
-export const LEND_SIZE: u32 = 1522;
+export const LEND_SIZE: u32 = 1518;
 /** Bytes of an Ethernet header, without which nothing is a frame. */
 const HEADER_LENGTH: u32 = 14;
 

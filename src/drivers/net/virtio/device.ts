@@ -307,9 +307,8 @@ export class VirtioNet extends InterruptHandler {
     this.features = features;
     this.transmitQueue.features = this.controlQueue.features = features as u32;
     this.receiveQueue.tellChecksums = this.accepted(Feature.GUEST_CSUM);
-    this.receiveQueue.mergeable = this.accepted(Feature.MRG_RXBUF);
-    const long = this.receiveQueue.mergeable || (features & VERSION_1) != 0;
-    this.receiveQueue.headerSize = this.transmitQueue.headerSize = long ? NetHeader.Size : NetHeader.LegacySize;
+    const size = features & VERSION_1 ? NetHeader.Size : NetHeader.LegacySize;
+    this.receiveQueue.headerSize = this.transmitQueue.headerSize = size;
   }
 
   /** Starts or stops the queues after a change of what they depend on. */

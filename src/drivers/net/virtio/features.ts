@@ -12,7 +12,6 @@ export function offeredFeatures(offloads: u32): u64 {
     Feature.STATUS |
     Feature.MTU |
     Feature.GUEST_CSUM |
-    Feature.MRG_RXBUF |
     Feature.CTRL_VQ |
     Feature.CTRL_RX |
     Feature.CTRL_MAC_ADDR |

@@ -64,7 +64,6 @@ export class Virtqueue {
   head: u32 = 0;
   /** Where the piece lies that `takePiece` took. */
   address: u64 = 0;
-  length: u32 = 0;
   /** Where the guest's buffers were found to be free of hooks. */
   private readonly gap: HookGap = new HookGap(guestSpace.hooks);
 
@@ -137,8 +136,11 @@ export class Virtqueue {
     return Taken.Chain;
   }
 
-  /** Takes the next chain if it is one piece that the device writes, as most drivers offer them for frames; else none. */
-  takePiece(): bool {
+  /**
+   * Takes the next chain if it is one piece of at least `least` bytes that the device writes, as most drivers offer them for
+   * frames, and `reach` bytes from its start on are the guest's; else none.
+   */
+  takePiece(least: u32, reach: u32): bool {
     if (!this.ready) return false;
     const offered = (physRead16(this.driver + RING_INDEX) - this.available) & 0xffff;
     if (offered == 0 || offered > this.size) return false;
@@ -149,10 +151,9 @@ export class Virtqueue {
     const address = physRead64(descriptor);
     const rest = physRead64(descriptor + 8);
     const flags = ((rest >> 32) as u32) & (DescriptorFlag.NEXT | DescriptorFlag.WRITE | DescriptorFlag.INDIRECT);
-    if (flags != DescriptorFlag.WRITE || !this.guestOwns(address, rest & 0xffff_ffff)) return false;
+    if (flags != DescriptorFlag.WRITE || (rest as u32) < least || !this.guestOwns(address, reach as u64)) return false;
     this.head = head;
     this.address = address;
-    this.length = rest as u32;
     this.available = (this.available + 1) & 0xffff;
     return true;
   }
@@ -253,7 +254,7 @@ export class Virtqueue {
   }
 
   /** Whether bytes are the guest's own: not Sheer's, and not registers that Sheer keeps from it, the card's among them. */
-  @inline private guestOwns(address: u64, length: u64): bool {
+  @inline guestOwns(address: u64, length: u64): bool {
     return guestMemory.permits(address, length) && this.gap.has(address, length);
   }
 }

@@ -11,7 +11,7 @@ import { NO_PIECES, QUEUE_SIZE, Taken, Virtqueue } from "./queue";
 const FEW: u32 = QUEUE_SIZE / 4;
 const NOT_LENT: u64 = ~(0 as u64);
 
-/** The virtio_net_hdr put before a copied frame; all but its flags and its number of buffers stay 0. */
+/** The virtio_net_hdr put before a copied frame; all but its flags and its number of buffers, which is 1, stay 0. */
 const header: usize = memory.data(16, 8);
 
 /** How frames come into the guest's buffers. */
@@ -32,8 +32,6 @@ export class ReceiveQueue extends FrameReceiver {
   running: bool = false;
   /** Whether the guest takes DATA_VALID (GUEST_CSUM). */
   tellChecksums: bool = false;
-  /** Whether a frame may be spread over several chains (MRG_RXBUF). */
-  mergeable: bool = false;
   headerSize: u32 = NetHeader.LegacySize;
   /** Bytes received by the last `service`. */
   bytes: u64 = 0;
@@ -47,8 +45,6 @@ export class ReceiveQueue extends FrameReceiver {
   private readonly headers: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE).fill(NOT_LENT);
   private readonly frames: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE);
   private lent: u32 = 0;
-  /** The chains that a frame is copied to. */
-  private readonly heads: StaticArray<u32> = new StaticArray<u32>(QUEUE_SIZE);
 
   constructor(private readonly card: NetworkCard) {
     super();
@@ -89,8 +85,11 @@ export class ReceiveQueue extends FrameReceiver {
   receive(frame: Frame): bool {
     if (!this.filter.accepts(frame)) return true;
     const length = frame.length as u32;
-    if (!this.copy(frame, this.flags(frame.checksumGood))) return !this.starved;
-    this.count(length);
+    if (this.next() != Taken.Chain) {
+      this.starved = true;
+      return false;
+    }
+    if (this.copy(frame, this.flags(frame.checksumGood))) this.count(length);
     return true;
   }
 
@@ -151,16 +150,20 @@ export class ReceiveQueue extends FrameReceiver {
     const buffer = this.buffer;
     const size = this.headerSize;
     if (buffer.count == 0 || buffer.lengthOf(0) < size) return false;
-    if (buffer.lengthOf(0) > size) return buffer.lengthOf(0) - size >= this.card.lendSize();
-    return buffer.count > 1 && buffer.lengthOf(1) >= this.card.lendSize();
+    if (buffer.lengthOf(0) > size) return this.fits(buffer.address(0) + (size as u64), buffer.lengthOf(0) - size);
+    return buffer.count > 1 && this.fits(buffer.address(1), buffer.lengthOf(1));
+  }
+  private fits(address: u64, length: u32): bool {
+    return length >= this.card.lendSize() && this.queue.guestOwns(address, this.card.lendReach() as u64);
   }
 
   /** Lends the card all the chains that it can have. */
   private lend(): void {
     const least = this.headerSize + this.card.lendSize();
+    const reach = this.headerSize + this.card.lendReach();
     for (let room = this.card.lendable(); room; room--) {
-      if (this.held.count == 0 && this.queue.takePiece()) {
-        if (!this.lendPiece(least)) break;
+      if (this.held.count == 0 && this.queue.takePiece(least, reach)) {
+        if (!this.lendPiece()) break;
         continue;
       }
       if (this.held.count == 0 && this.lent >= FEW && !this.queue.waiting()) break;
@@ -190,17 +193,15 @@ export class ReceiveQueue extends FrameReceiver {
     return true;
   }
 
-  /** The same for one piece that was taken just now, which the card can have if it is of `least` bytes. */
-  private lendPiece(least: u32): bool {
+  /** The same for one piece that was taken just now and that the card can have. */
+  private lendPiece(): bool {
     const queue = this.queue;
     const head = queue.head;
-    const address = queue.address;
-    if (queue.length < least || unchecked(this.headers[head]) != NOT_LENT) {
-      this.buffer.clear();
-      this.buffer.add(address, queue.length);
-      return this.lendChain();
+    if (unchecked(this.headers[head]) != NOT_LENT) {
+      queue.fail(); // it is there already
+      return false;
     }
-    this.hand(head, address, address + (this.headerSize as u64));
+    this.hand(head, queue.address, queue.address + (this.headerSize as u64));
     return true;
   }
 
@@ -230,49 +231,20 @@ export class ReceiveQueue extends FrameReceiver {
 
   // ---- Copies ----
 
-  /** Copies a frame; false if it did not come to that: it waits if `starved`, else it is dropped. */
+  /** Copies a frame to the chain taken just now; false if that is too short for it. */
   private copy(frame: Frame, flags: u32): bool {
+    const head = this.queue.head;
     const total = this.headerSize + (frame.length as u32);
-    let room: u64 = 0;
-    let count: u32 = 0;
-    do {
-      if (this.next() != Taken.Chain) {
-        this.starved = true;
-        return this.hold(count);
-      }
-      unchecked((this.heads[count++] = this.queue.head));
-      room += this.buffer.length;
-    } while (room < (total as u64) && this.mergeable && count < QUEUE_SIZE);
-    if (room < (total as u64)) {
+    if (this.buffer.length < (total as u64)) {
       netCounters.receiveDrops++;
-      return this.hold(count);
+      this.held.push(head);
+      return false;
     }
     store<u8>(header, flags as u8, NetHeader.Flags);
-    store<u16>(header, count as u16, NetHeader.Buffers);
-    return this.spread(frame, count);
-  }
-
-  /** Keeps the first chains of `heads` for another frame. */
-  private hold(count: u32): bool {
-    for (let i: u32 = 0; i < count; i++) this.held.push(unchecked(this.heads[i]));
-    return false;
-  }
-
-  /** Fills the header and a frame into the first chains of `heads`, the last of which was taken just now. */
-  private spread(frame: Frame, count: u32): bool {
-    for (let i: u32 = 0; i < count; i++) {
-      const head = unchecked(this.heads[i]);
-      const sound = count == 1 || this.queue.follow(head, NO_PIECES, this.buffer);
-      const first: u32 = i == 0 ? this.headerSize : 0;
-      if (!sound || this.buffer.length < (first as u64)) {
-        this.queue.fail();
-        return false;
-      }
-      this.buffer.fill(physOf(header), first);
-      const bytes = min(this.buffer.length, frame.length) as u32;
-      this.buffer.move(frame, bytes);
-      this.queue.finish(head, first + bytes);
-    }
+    store<u16>(header, 1, NetHeader.Buffers);
+    this.buffer.fill(physOf(header), this.headerSize);
+    this.buffer.move(frame, frame.length as u32);
+    this.queue.finish(head, total);
     return true;
   }
 }
