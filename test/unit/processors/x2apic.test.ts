@@ -1,6 +1,8 @@
 // INIT, start-up interrupts and NMIs in x2APIC mode (AMD64 Architecture Programmer's Manual volume 2, 16.13 and 16.14).
 // That no INIT reaches a real local APIC, the simulated machine sees to.
 import { describe, expect, test } from "vitest";
+import { Apic, APIC_BASE } from "../../../machine/apic.ts";
+import type { Guest } from "../../../machine/guest/guest.ts";
 import type { Machine } from "../../../machine/machine.ts";
 import { Msr } from "../../../machine/msrs.ts";
 import { type Boot, VENDORS } from "../vcpu/setup.ts";
@@ -8,6 +10,8 @@ import { CHOICES, Command, nmis, place, settle } from "./setup.ts";
 
 const ICR = 0x830;
 const X2APIC = 0xc00n;
+const ENABLED = 0x800n;
+const NOTHING = 0xffff_ffff;
 
 /** Processors with these local APICs, all in x2APIC mode. */
 function startBy(boot: Boot, apicIds: readonly number[]): Machine {
@@ -64,6 +68,25 @@ describe.each(VENDORS)("%s", (_vendor, boot) => {
     guest.rdmsr(0x808);
     guest.wrmsr(0x808, 0x20n);
     expect(exits()).toEqual([before! + 3, 0]);
+  });
+
+  test("each processor finds in the page what its own mode says, whatever the others' are", () => {
+    const machine = boot({ cpu: { x2apic: true }, processors: 3 });
+    const [, second, third] = machine.guests as [Guest, Guest, Guest];
+    const versions = (): number[] => machine.guests.map((guest) => guest.read32(APIC_BASE + Apic.Version));
+    const version = machine.apic.readRegister(Apic.Version);
+    second.wrmsr(Msr.ApicBase, second.rdmsr(Msr.ApicBase) | X2APIC);
+    expect(versions()).toEqual([version, NOTHING, version]);
+    third.wrmsr(Msr.ApicBase, third.rdmsr(Msr.ApicBase) & ~ENABLED);
+    expect(versions()).toEqual([version, NOTHING, NOTHING]);
+    const places = machine.guests.map(place);
+    for (const guest of [second, third]) guest.write32(APIC_BASE + Apic.IcrLow, Command.Init | Command.AllButSelf);
+    expect(waiting(machine)).toEqual([]);
+    expect(place(machine.guest)).toBe(places[0]);
+    third.wrmsr(Msr.ApicBase, third.rdmsr(Msr.ApicBase) | ENABLED);
+    second.wrmsr(Msr.ApicBase, second.rdmsr(Msr.ApicBase) & ~X2APIC & ~ENABLED);
+    second.wrmsr(Msr.ApicBase, second.rdmsr(Msr.ApicBase) | ENABLED);
+    expect(versions()).toEqual([version, version, version]);
   });
 
   describe.each(CHOICES)("a processor that takes Sheer's NMIs %s", (_name, choose) => {
