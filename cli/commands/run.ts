@@ -12,6 +12,7 @@ import { interruptible } from "../interruption.ts";
 import { sheerEfi } from "../paths.ts";
 import type { NicModel } from "../qemu/arguments.ts";
 import { Machine } from "../qemu/machine.ts";
+import { complaintsAbout } from "../settings/words.ts";
 import { withTemporaryFolder } from "../temporary.ts";
 import { freePort, portForward, positiveNumber } from "./values.ts";
 import { attachFile, attachTerminal } from "./attach.ts";
@@ -89,6 +90,8 @@ function checkFlags(flags: RunFlags): void {
   for (const file of [flags.kernel, flags.initrd, flags.efi])
     if (file !== undefined && !existsSync(file)) throw new SheerError(`There is no file ${file}; check its name.`);
   checkMachine(flags);
+  const complaints = complaintsAbout(flags.settings);
+  if (complaints.length > 0) throw new UsageError(complaints.map((complaint) => `--settings: ${complaint}`).join("\n"));
 }
 
 /** Fails for an option that the chosen emulator does not have. */

@@ -1,3 +1,9 @@
+/** What to write in place of a key that nobody knows. */
+export function hint(key: string, known: string[]): string {
+  const close = nearest(key, known);
+  return close === undefined ? `write one of ${known.join(", ")}` : `did you mean ${close}?`;
+}
+
 /** The candidate that differs least from the word, if it is near enough to be what was meant. */
 export function nearest(word: string, candidates: string[]): string | undefined {
   const [best] = candidates

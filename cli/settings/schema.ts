@@ -67,8 +67,15 @@ const tables = z.strictObject({
 export const settingsSchema = tables.superRefine(({ net, interrupts }, context) => {
   if (net?.interrupts !== "guest" || interrupts?.intercept !== false) return;
   const message =
-    "the guest's own message needs MSI-X, which interrupts.intercept = false takes away: leave one of them out";
+    "the guest's own message needs MSI-X, which goes with interrupts.intercept: leave one of the two as it is by default";
   context.addIssue({ code: "custom", path: ["net", "interrupts"], message });
 });
 
 export type Settings = z.infer<typeof settingsSchema>;
+
+/** What would be right where the schema found something wrong. */
+export function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_value")
+    return `write one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
+  return issue.message;
+}

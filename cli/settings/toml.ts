@@ -3,8 +3,8 @@ import { TomlError, parse } from "smol-toml";
 import type { z } from "zod";
 import { SheerError } from "../errors.ts";
 import { ruleKeys } from "./devices.ts";
-import { nearest } from "./nearest.ts";
-import { settingsSchema, type Settings } from "./schema.ts";
+import { hint } from "./nearest.ts";
+import { expectation, settingsSchema, type Settings } from "./schema.ts";
 
 export async function readSettings(file: string): Promise<Settings> {
   return parseSettings(await readText(file), file);
@@ -45,17 +45,6 @@ function complaintsAbout(issue: z.core.$ZodIssue, text: string, file: string): s
     const known = knownKeys(path);
     return `${file}:${lineOf([...path, key], text)}: there is no ${[...path, key].join(".")}; ${hint(key, known)}`;
   });
-}
-
-function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_value")
-    return `write one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
-  return issue.message;
-}
-
-function hint(key: string, known: string[]): string {
-  const close = nearest(key, known);
-  return close === undefined ? `write one of ${known.join(", ")}` : `did you mean ${close}?`;
 }
 
 /** The keys that the schema has at the top (no path), in one of its tables, or in a rule for devices. */

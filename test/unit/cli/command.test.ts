@@ -18,6 +18,8 @@ test.each([
   ["a number that is none", ["run", "--memory", "lots"]],
   ["two guests at once", ["run", "--shell", "--efi", "x.efi"]],
   ["an initramfs without a kernel", ["run", "--initrd", "x"]],
+  ["an unknown setting", ["run", "--settings", "frobnicate=1"]],
+  ["settings that do not go together", ["run", "--settings", "interrupts.intercept=off net.interrupts=guest"]],
   ["an unknown emulator", ["run", "--machine", "pdp11"]],
   ["a card that Bochs lacks", ["run", "--machine", "bochs", "--nic", "e1000e"]],
   ["an option of QEMU's for Bochs", ["run", "--machine", "bochs", "--icount"]],

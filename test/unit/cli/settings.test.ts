@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { toConf } from "../../../cli/settings/conf.ts";
+import { settingsSchema } from "../../../cli/settings/schema.ts";
 import { parseSettings } from "../../../cli/settings/toml.ts";
+import { complaintsAbout, words } from "../../../cli/settings/words.ts";
 
 const full = `
 [log]
@@ -53,6 +55,15 @@ test("every setting finds its way into sheer.conf", () => {
   ]);
 });
 
+test("every setting of sheer.toml has a word, and each its own", () => {
+  const { device: _, ...tables } = settingsSchema.shape;
+  const settings = Object.entries(tables).flatMap(([table, fields]) =>
+    Object.keys(fields.unwrap().shape).map((key) => `${table}.${key}`),
+  );
+  expect(Object.values(words).map((place) => place.join("."))).toHaveLength(settings.length);
+  expect(new Set(Object.values(words).map((place) => place.join(".")))).toEqual(new Set(settings));
+});
+
 test("what is left out of sheer.toml is left to Sheer", () => {
   expect(toConf(parseSettings("", "sheer.toml")).split("\n").slice(1)).toEqual([""]);
 });
@@ -68,7 +79,7 @@ test.each([
   [
     "the guest's message where the guest is offered none",
     '[interrupts]\nintercept = false\n[net]\ninterrupts = "guest"\n',
-    "sheer.toml:4: net.interrupts: the guest's own message needs MSI-X, which interrupts.intercept = false takes away",
+    "sheer.toml:4: net.interrupts: the guest's own message needs MSI-X, which goes with interrupts.intercept",
   ],
   [
     "an unknown key of a rule",
@@ -90,4 +101,28 @@ test.each([
   ["what is not TOML", "[log]\nport\n", "sheer.toml:2: this is not TOML"],
 ])("%s is refused with its line and a hint", (_, text, complaint) => {
   expect(() => parseSettings(text, "sheer.toml")).toThrow(complaint);
+});
+
+test.each([
+  "",
+  "  log.level=debug   interrupts.intercept=off ",
+  "log=1000 log=0x2f8 log=off",
+  "stealth=on then=next threads.oneProcessor=off",
+  "memory.dma=off net=pass net.interrupts=guest interrupts.intercept=on",
+  "device=conceal,class=0c03,slot=00:1d.*|00:1e.* device=pass,id=*",
+])("the words '%s' are right", (line) => {
+  expect(complaintsAbout(line)).toEqual([]);
+});
+
+test.each([
+  ["frobnicate=1", "there is no frobnicate; write one of log, log.level, net, "],
+  ["interrupt.intercept=off", "there is no interrupt.intercept; did you mean interrupts.intercept?"],
+  ["interrupts.intercept=false", 'interrupts.intercept: write one of "on", "off"'],
+  ["interrupts.intercept", 'interrupts.intercept: write one of "on", "off"'],
+  ["log=", "log: write an I/O port from 1 to 0xfff8"],
+  ["log=0xffff", "log: write an I/O port from 1 to 0xfff8"],
+  ["log.level=loud", 'log.level: write one of "error", "warn", "info", "debug"'],
+  ["interrupts.intercept=off net.interrupts=guest", "net.interrupts: the guest's own message needs MSI-X"],
+])("the words '%s' are refused with a hint", (line, complaint) => {
+  expect(complaintsAbout(`log.level=info ${line}`)).toEqual([expect.stringContaining(complaint)]);
 });
