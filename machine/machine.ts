@@ -8,6 +8,7 @@ import type { Cpuid, CpuidOptions } from "./cpuid.ts";
 import { Broadcom } from "./bcm57766/card.ts";
 import { E1000 } from "./e1000/card.ts";
 import { PM_TIMER_PORT } from "./firmware/acpi.ts";
+import { PM1_CONTROL_PORT, PowerControl } from "./power.ts";
 import type { NetworkCard } from "./net/card.ts";
 import { type CardOptions, makeCard } from "./net/make.ts";
 import { Firmware, type FirmwareOptions } from "./firmware/firmware.ts";
@@ -100,6 +101,7 @@ export class Machine {
   readonly memory: PhysicalMemory;
   readonly ports = new PortSpace();
   readonly systemControl = new SystemControl();
+  readonly power = new PowerControl();
   readonly processors: Processors;
   readonly ioApic: IoApic;
   readonly bus: PciBus;
@@ -152,6 +154,7 @@ export class Machine {
     if (options.highMemory) this.firmware.map.set(2 ** 32, options.highMemory * MIB, MemoryType.Conventional);
     this.cards = this.#addPciFunctions(options.cards ?? [{ model: "82574L" }]);
     this.ports.add(SYSTEM_CONTROL_PORT, 1, this.systemControl);
+    this.ports.add(PM1_CONTROL_PORT, 2, this.power);
     this.ports.add(PM_TIMER_PORT, 4, {
       readPort: () => Math.floor((this.clock.now * PM_TIMER_HZ) / 1e9) >>> 0,
       writePort: () => undefined,

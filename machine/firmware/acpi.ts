@@ -4,6 +4,7 @@ import { ascii } from "../bits.ts";
 import { IOAPIC_BASE } from "../ioapic.ts";
 import { ECAM_BASE, ECAM_BASE_1, ECAM_BUSES, ECAM_BUSES_1 } from "../pci/bus.ts";
 import type { MpProcessor } from "./mp-services.ts";
+import { PM1_CONTROL_PORT } from "../power.ts";
 import type { TableBuilder } from "./tables.ts";
 
 const HEADER = 36;
@@ -56,13 +57,29 @@ function madt(processors: readonly MpProcessor[]): Uint8Array {
   return table("APIC", 3, body);
 }
 
-/** What software looks for in a FADT here: the power management timer, 32 bits wide. */
-function fadt(): Uint8Array {
+/** Name(\_Sn_, Package {a, b, Zero, Zero}) in AML (20.2.5): the sleep types of a state. */
+export function sleepState(state: number, a: number, b = a): number[] {
+  const integer = (value: number): number[] => (value < 2 ? [value] : [0x0a, value]);
+  const elements = [4, ...integer(a), ...integer(b), 0, 0];
+  return [0x08, ...ascii(`_S${state}_`), 0x12, elements.length + 1, ...elements];
+}
+
+/** The sleep states of a common PC. */
+const SLEEP_STATES = [...sleepState(3, 1), ...sleepState(4, 2), ...sleepState(5, 0)];
+
+/** What software looks for in a FADT here: the DSDT, the PM1 control register and the power management timer, 32 bits wide. */
+function fadt(dsdt: number): Uint8Array {
   const body = new Uint8Array(244 - HEADER);
   const view = new DataView(body.buffer);
+  view.setUint32(40 - HEADER, dsdt, true);
+  view.setUint32(64 - HEADER, PM1_CONTROL_PORT, true);
   view.setUint32(76 - HEADER, PM_TIMER_PORT, true);
+  body[89 - HEADER] = 2;
   body[91 - HEADER] = 4;
   view.setUint32(112 - HEADER, 1 << 8, true);
+  view.setBigUint64(140 - HEADER, BigInt(dsdt), true);
+  body.set([1, 16, 0, 2], 172 - HEADER);
+  view.setBigUint64(176 - HEADER, BigInt(PM1_CONTROL_PORT), true);
   return table("FACP", 3, body);
 }
 
@@ -78,9 +95,11 @@ export function buildAcpi(
   withMcfg: boolean,
   processors: readonly MpProcessor[],
   more: readonly AcpiTable[],
+  aml: readonly number[] = SLEEP_STATES,
 ): number {
+  const dsdt = builder.bytes(table("DSDT", 2, Uint8Array.from(aml)));
   const others = more.map(({ signature, body }) => table(signature, 1, body));
-  const tables = [fadt(), madt(processors), ...(withMcfg ? [mcfg()] : []), ...others].map((bytes) =>
+  const tables = [fadt(dsdt), madt(processors), ...(withMcfg ? [mcfg()] : []), ...others].map((bytes) =>
     builder.bytes(bytes),
   );
   const entries = new Uint8Array(8 * tables.length);

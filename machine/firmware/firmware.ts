@@ -24,6 +24,8 @@ export interface FirmwareOptions {
   readonly mcfg?: boolean;
   /** ACPI has these tables as well. */
   readonly acpiTables?: readonly AcpiTable[];
+  /** The DSDT's AML, instead of that of a common PC. */
+  readonly aml?: readonly number[];
   /** What has a handle with EFI_GRAPHICS_OUTPUT_PROTOCOL, in the order of the handles. */
   readonly displays?: readonly Display[];
   /** It has no EFI_MP_SERVICES_PROTOCOL. */
@@ -146,11 +148,14 @@ export class Firmware {
   }
 
   /** EFI_SYSTEM_TABLE, 4.3. */
-  #buildSystemTable({ mcfg = true, acpiTables = [] }: FirmwareOptions, processors: readonly MpProcessor[]): number {
+  #buildSystemTable(
+    { mcfg = true, acpiTables = [], aml }: FirmwareOptions,
+    processors: readonly MpProcessor[],
+  ): number {
     const builder = this.#builder;
     const console = this.#buildConsole();
     const consoleHandle = this.#handles.create({ [Guid.SimpleTextOutput]: console });
-    const acpi = buildAcpi(builder, mcfg, processors, acpiTables);
+    const acpi = buildAcpi(builder, mcfg, processors, acpiTables, aml);
     const configuration = builder.reserve(24);
     this.memory.writeBytes(configuration, guidBytes(Guid.Acpi20Table));
     this.memory.write64(configuration + 16, BigInt(acpi));

@@ -18,6 +18,7 @@ import { attachDevices } from "./devices";
 import { firmware, Status } from "./firmware";
 import { useScreen } from "./graphics";
 import { BootInfo } from "./info";
+import { guardSleepStates } from "../power/guard";
 import { mapReportedMemory } from "./memory-map";
 import { readSettings } from "./options";
 import { startProcessors, tooManyProcessors } from "./processors";
@@ -46,6 +47,7 @@ export function bootSheer(info: BootInfo): u64 {
   const vcpu = vendor.prepare(0);
   guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, new ApicPage());
   if (settings.logPort) reserveLogPort(settings.logPort);
+  guardSleepStates();
   attachDevices();
   fenceDevices();
   log

@@ -135,15 +135,15 @@ class Firmware {
     return this.call(this.bootServices(), BootServices.DisconnectController, controller);
   }
 
-  /** Physical address of the ACPI table with this signature (ACPI 6.5, 5.2.8), or 0. */
-  acpiTable(signature: u32): u64 {
+  /** Physical address of the ACPI table with this signature (ACPI 6.5, 5.2.8), the first or a later one, or 0. */
+  acpiTable(signature: u32, number: u32 = 0): u64 {
     const rsdp = this.configurationTable(ACPI_20_TABLE);
     const xsdt = rsdp ? physRead64(rsdp + 24) : 0;
     if (!xsdt) return 0;
     const end = xsdt + (physRead32(xsdt + 4) as u64);
     for (let entry = xsdt + 36; entry + 8 <= end; entry += 8) {
       const table = physRead64(entry);
-      if (physRead32(table) == signature) return table;
+      if (physRead32(table) == signature && number-- == 0) return table;
     }
     return 0;
   }

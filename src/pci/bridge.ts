@@ -1,4 +1,5 @@
 import { log } from "../log/log";
+import { isSleepPort } from "../power/guard";
 import { TicketLock } from "../threads/lock";
 import { configSpace, logAddress, NOWHERE, PciFunction } from "./config";
 import { WatchedFunction } from "./function";
@@ -89,14 +90,29 @@ const enum Pciexbar {
 }
 const ECAM_BASE_BITS: u64 = ~0x0fff_ffff;
 
-/** A host bridge whose ECAM cannot be moved: Sheer, and the guest's own firmware tables, know it where it is. */
-class HostBridge extends WatchedFunction {
-  constructor(pci: PciFunction) {
+/** PMBASE, where Intel's chipsets place the registers of ACPI's power management, and its enable bit (ICH9, 13.1.13). */
+const enum Pmbase {
+  Base = 0x40,
+  Control = 0x44,
+}
+const PMBASE_BITS: u32 = 0xffc0;
+const LAST_OF_BUS_0: u32 = 0xff;
+/** From there to the PM1 control register. */
+const PM1_CONTROL: u32 = 4;
+const INTEL: u32 = 0x8086;
+
+/** A function with two dwords that place what Sheer, and the guest's own firmware tables, know where it is: they stay so. */
+class PlacingFunction extends WatchedFunction {
+  constructor(
+    pci: PciFunction,
+    private readonly first: u32,
+    private readonly second: u32,
+  ) {
     super(pci, lock);
   }
 
   permits(register: u32): bool {
-    return register != Pciexbar.Low && register != Pciexbar.High;
+    return register != this.first && register != this.second;
   }
 }
 
@@ -106,11 +122,17 @@ function placesEcam(pci: PciFunction): bool {
   return (low & Pciexbar.Enable) != 0 && (base & ECAM_BASE_BITS) == configSpace.ecamPage(0);
 }
 
-/** Watches a function that stays the guest's, if it can change where others are found. */
+function placesSleepControl(pci: PciFunction): bool {
+  return pci.read16(Header.VendorId) == INTEL && isSleepPort((pci.read32(Pmbase.Base) & PMBASE_BITS) + PM1_CONTROL);
+}
+
+/** Watches a function that stays the guest's, if it can change where others, or registers that Sheer guards, are found. */
 export function watch(identity: PciIdentity): void {
   const pci = new PciFunction(identity.address);
   if (identity.headerType == HeaderType.Bridge) watchBy(new Bridge(pci));
-  else if (identity.address == 0 && placesEcam(pci)) watchBy(new HostBridge(pci));
+  else if (identity.address == 0 && placesEcam(pci)) watchBy(new PlacingFunction(pci, Pciexbar.Low, Pciexbar.High));
+  else if (identity.address <= LAST_OF_BUS_0 && placesSleepControl(pci))
+    watchBy(new PlacingFunction(pci, Pmbase.Base, Pmbase.Control));
 }
 
 function watchBy(watched: WatchedFunction): void {

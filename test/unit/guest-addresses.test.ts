@@ -48,6 +48,8 @@ const REASONS: Record<string, string> = {
   "memory/translate.ts": ASKS,
   "pci/mcfg.ts": FIRMWARE,
   "pci/widths.ts": OWN,
+  "power/definition-block.ts": FIRMWARE,
+  "power/guard.ts": FIRMWARE,
   "vcpu/segments.ts": FIRMWARE,
   "vcpu/svm/exit.ts": PLACE,
   "vcpu/vcpu.ts": FIRMWARE,
