@@ -15,6 +15,13 @@ export const Msr = {
   MtrrFix64K: 0x250,
   Pat: 0x277,
   MtrrDefType: 0x2ff,
+  PebsEnable: 0x3f1,
+  RtitOutputBase: 0x560,
+  RtitOutputMaskPtrs: 0x561,
+  RtitCtl: 0x570,
+  DsArea: 0x600,
+  HwFeedbackPtr: 0x17d0,
+  HwFeedbackConfig: 0x17d1,
   Xss: 0xda0,
   Efer: 0xc000_0080,
   Star: 0xc000_0081,
@@ -29,6 +36,9 @@ export const Msr = {
   HwCr: 0xc001_0015,
   TopMem: 0xc001_001a,
   TopMem2: 0xc001_001d,
+  SmmBase: 0xc001_0111,
+  SmmAddr: 0xc001_0112,
+  SmmMask: 0xc001_0113,
   VmCr: 0xc001_0114,
   VmHsavePa: 0xc001_0117,
 } as const;
@@ -99,6 +109,7 @@ export class Msrs {
     this.#define(Msr.TscAux, 0n, 0xffff_ffffn);
     if (options.xss !== undefined) this.#define(Msr.Xss, 0n, options.xss);
     if (options.amd ?? true) this.#defineAmd();
+    else this.#defineIntel();
     this.#defineSvm(options);
   }
 
@@ -125,6 +136,12 @@ export class Msrs {
     this.#registers.set(index, { value, writable, ...more });
   }
 
+  /** What Intel's newer processors write to memory by themselves: traces, records of events, hints (SDM 4, table 2-2). */
+  #defineIntel(): void {
+    const writers = [Msr.PebsEnable, Msr.RtitOutputBase, Msr.RtitOutputMaskPtrs, Msr.RtitCtl, Msr.DsArea];
+    for (const index of [...writers, Msr.HwFeedbackPtr, Msr.HwFeedbackConfig]) this.#define(index, 0n, ALL);
+  }
+
   /** MTRRs as OVMF sets them up: write-back but for the video window and the upper half of the low 4 GiB. */
   #defineMemoryTypes(): void {
     this.#define(Msr.MtrrCap, 0x500n | BigInt(VARIABLE_MTRRS), 0n);
@@ -144,6 +161,7 @@ export class Msrs {
 
   #defineAmd(): void {
     for (const index of [Msr.SysCfg, Msr.HwCr]) this.#define(index, 0n, 0xffff_ffffn);
+    for (const index of [Msr.SmmBase, Msr.SmmAddr, Msr.SmmMask]) this.#define(index, 0n, ALL); // HWCR.SMMLOCK is clear
     for (const index of [Msr.TopMem, Msr.TopMem2]) this.#define(index, 0n, ADDRESS & ~0x7f_ffffn);
   }
 

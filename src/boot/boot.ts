@@ -47,8 +47,8 @@ export function bootSheer(info: BootInfo): u64 {
   const vcpu = vendor.prepare(0);
   guestSpace.hook(APIC_PAGE, APIC_PAGE_SIZE, new ApicPage());
   if (settings.logPort) reserveLogPort(settings.logPort);
-  guardSleepStates();
   attachDevices();
+  guardSleepStates(); // its ports come after those that are used more often
   fenceDevices();
   log
     .info("block ")

@@ -30,12 +30,10 @@ const GENERIC_ADDRESS: u64 = 12;
 const S1: u32 = 1;
 const S5: u32 = 5;
 
-/** The port of the first PM1 control register; 0 if none is guarded. */
-let firstPort: u32 = 0;
-
 /** Whether PM1a's control register lies at this port. */
 export function isSleepPort(port: u32): bool {
-  return port != 0 && port == firstPort;
+  const fadt = firmware.acpiTable(FADT);
+  return fadt != 0 && port == controlPort(fadt, Fadt.XPm1aControl, Fadt.Pm1aControl);
 }
 
 /** Has S2 and S3 vanish from ACPI's tables, and keeps the guest from asking the machine for them. */
@@ -49,8 +47,7 @@ export function guardSleepStates(): void {
     types.look(new DefinitionBlock(table));
   if (!types.off) log.warn("ACPI's tables do not tell how to switch the machine off: the guest cannot").end();
   const length = max(2, physRead8(fadt + Fadt.Pm1ControlLength) as u32);
-  firstPort = controlPort(fadt, Fadt.XPm1aControl, Fadt.Pm1aControl);
-  guard(firstPort, length, types.allowedA);
+  guard(controlPort(fadt, Fadt.XPm1aControl, Fadt.Pm1aControl), length, types.allowedA);
   guard(controlPort(fadt, Fadt.XPm1bControl, Fadt.Pm1bControl), length, types.allowedB);
   if (has(fadt, Fadt.SleepControl) && physRead64(fadt + Fadt.SleepControl + ADDRESS))
     log.warn("this machine sleeps by a register that Sheer does not watch").end();

@@ -4,7 +4,9 @@ import { Registers, Vcpu } from "./vcpu";
 
 const enum Leaf {
   Features = 0x1,
+  PowerManagement = 0x6,
   StructuredExtended = 0x7,
+  ProcessorTrace = 0x14,
   HypervisorVendor = 0x4000_0000,
   HypervisorVersion = 0x4000_0001,
   ExtendedFeatures = 0x8000_0001,
@@ -18,6 +20,11 @@ const OSXSAVE: u64 = 1 << 27;
 const VMX: u64 = 1 << 5;
 const OSPKE: u64 = 1 << 4;
 const SVM: u64 = 1 << 2;
+/** Intel's: what has the processor write to memory by itself (vmx/msrs.ts). In ECX and EDX of leaf 1, EAX of 6, EBX of 7. */
+const DTES64_AND_DS_CPL: u64 = (1 << 2) | (1 << 4);
+const DS: u32 = 1 << 21;
+const HARDWARE_FEEDBACK: u64 = (1 << 19) | (1 << 23);
+const PROCESSOR_TRACE: u64 = 1 << 25;
 const SKINIT: u64 = 1 << 12;
 
 const CR4_OSXSAVE: u64 = 1 << 18;
@@ -49,16 +56,22 @@ export class GuestCpuid {
     const subleaf = registers.rcx as u32;
     cpuid(leaf, subleaf, changetype<usize>(registers));
     if (leaf == Leaf.Features) {
-      const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX)) | this.hypervisor;
+      const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX | DTES64_AND_DS_CPL)) | this.hypervisor;
       registers.rcx = vcpu.cr4() & CR4_OSXSAVE ? features | OSXSAVE : features;
+      const edx = changetype<usize>(registers) + offsetof<Registers>("rdx");
+      store<u32>(edx, load<u32>(edx) & ~DS); // as 32 bits it stays apart from what follows, and is one instruction
       if (vcpu.apic.mode == ApicMode.Disabled) registers.rdx &= ~APIC;
     } else if (leaf == Leaf.StructuredExtended) {
-      if (subleaf == 0) registers.rcx = vcpu.cr4() & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
+      if (subleaf != 0) return;
+      registers.rbx &= ~PROCESSOR_TRACE;
+      registers.rcx = vcpu.cr4() & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
       this.hypervisorLeaf(registers, leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {
       registers.rcx &= ~(SVM | SKINIT);
-    } else if (leaf == Leaf.SvmFeatures) {
+    } else if (leaf == Leaf.PowerManagement) {
+      registers.rax &= ~HARDWARE_FEEDBACK;
+    } else if (leaf == Leaf.SvmFeatures || leaf == Leaf.ProcessorTrace) {
       answer(registers, 0, 0, 0, 0);
     }
   }

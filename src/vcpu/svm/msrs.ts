@@ -7,6 +7,9 @@ import { topOfMemory } from "./top-of-memory";
 /** MSRs whose guest view is not the processor's. */
 const enum Msr {
   Efer = 0xc000_0080,
+  SmmBase = 0xc001_0111,
+  SmmAddr = 0xc001_0112,
+  SmmMask = 0xc001_0113,
   VmCr = 0xc001_0114,
   VmHsavePa = 0xc001_0117,
   SvmKey = 0xc001_0118,
@@ -37,6 +40,7 @@ class SvmMsrs {
     sharedMsrs.begin(permissions);
     topOfMemory.begin(permissions);
     permissions.interceptBoth(Msr.Efer);
+    for (let index: u32 = Msr.SmmBase; index <= (Msr.SmmMask as u32); index++) permissions.interceptWrite(index);
     permissions.interceptBoth(Msr.VmCr);
     permissions.interceptBoth(Msr.VmHsavePa);
     permissions.interceptBoth(Msr.SvmKey);
@@ -70,6 +74,9 @@ class SvmMsrs {
         return this.writeEfer(vcpu, value);
       case Msr.VmCr: // locked: writes are ignored
         return true;
+      case Msr.SmmBase: // as where firmware has locked them, which is not always done: SMM's code runs outside Sheer
+      case Msr.SmmAddr:
+      case Msr.SmmMask:
       case Msr.VmHsavePa:
       case Msr.SvmKey:
         return false;

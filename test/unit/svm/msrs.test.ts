@@ -55,6 +55,16 @@ describe("AMD-V's registers", () => {
   });
 });
 
+test.each([
+  ["SMM_BASE", Msr.SmmBase],
+  ["SMM_ADDR", Msr.SmmAddr],
+  ["SMM_MASK", Msr.SmmMask],
+])("%s, which says where SMM's code is, stays as it is, though the firmware has not locked it", (_name, index) => {
+  const machine = boot();
+  expectRefused(machine, index, 0x10_0000n);
+  expect(machine.msrs.read(index)).toBe(0n);
+});
+
 test("HWCR goes straight to the processor", () => {
   const { guest, msrs } = boot();
   guest.wrmsr(Msr.HwCr, 0x0606_0606n);

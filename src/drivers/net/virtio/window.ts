@@ -11,7 +11,6 @@ export const COMMON: u32 = 0x1000;
 export const FIELDS: u32 = 0x2000;
 export const ISR: u32 = 0x3000;
 export const NOTIFY: u32 = 0x4000;
-const WINDOW_END: u32 = 0x5000;
 
 /**
  * The device's memory, where the guest would find the card's own registers: the MSI-X table with the pending bits, and
@@ -47,14 +46,18 @@ export class VirtioWindow extends MmioDevice {
   }
 
   writeAt(offset: u32, width: u32, value: u64): void {
-    if (offset >= NOTIFY && offset < WINDOW_END) {
-      if (offset == NOTIFY && width == 2) this.device.notify((value as u32) & 0xffff);
-    } else if (offset >= COMMON) {
+    if (offset < COMMON) return this.writeTables(offset, width, value);
+    if (offset < FIELDS) {
       if (offset < COMMON + Common.Size && width < 8) this.common.write(offset - COMMON, width, value as u32);
-    } else if (width >= 4 && !(offset & (width - 1)) && offset < MSIX_PENDING) {
-      this.device.interrupts.msix.writeTable(offset - MSIX_TABLE, value as u32);
-      if (width == 8) this.device.interrupts.msix.writeTable(offset - MSIX_TABLE + 4, (value >> 32) as u32);
+    } else if (offset == NOTIFY && width == 2) {
+      this.device.notify((value as u32) & 0xffff);
     }
+  }
+
+  private writeTables(offset: u32, width: u32, value: u64): void {
+    if (offset >= MSIX_PENDING || width < 4 || offset & (width - 1)) return;
+    this.device.interrupts.msix.writeTable(offset - MSIX_TABLE, value as u32);
+    if (width == 8) this.device.interrupts.msix.writeTable(offset - MSIX_TABLE + 4, (value >> 32) as u32);
   }
 
   private readTables(offset: u32, width: u32): u64 {
