@@ -36,6 +36,7 @@ export const Msr = {
   HwCr: 0xc001_0015,
   TopMem: 0xc001_001a,
   TopMem2: 0xc001_001d,
+  MmioConfigurationBase: 0xc001_0058,
   SmmBase: 0xc001_0111,
   SmmAddr: 0xc001_0112,
   SmmMask: 0xc001_0113,
@@ -161,6 +162,7 @@ export class Msrs {
 
   #defineAmd(): void {
     for (const index of [Msr.SysCfg, Msr.HwCr]) this.#define(index, 0n, 0xffff_ffffn);
+    this.#define(Msr.MmioConfigurationBase, 0n, ALL);
     for (const index of [Msr.SmmBase, Msr.SmmAddr, Msr.SmmMask]) this.#define(index, 0n, ALL); // HWCR.SMMLOCK is clear
     for (const index of [Msr.TopMem, Msr.TopMem2]) this.#define(index, 0n, ADDRESS & ~0x7f_ffffn);
   }

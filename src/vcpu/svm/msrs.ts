@@ -7,6 +7,7 @@ import { topOfMemory } from "./top-of-memory";
 /** MSRs whose guest view is not the processor's. */
 const enum Msr {
   Efer = 0xc000_0080,
+  MmioConfigurationBase = 0xc001_0058,
   SmmBase = 0xc001_0111,
   SmmAddr = 0xc001_0112,
   SmmMask = 0xc001_0113,
@@ -40,6 +41,7 @@ class SvmMsrs {
     sharedMsrs.begin(permissions);
     topOfMemory.begin(permissions);
     permissions.interceptBoth(Msr.Efer);
+    permissions.interceptWrite(Msr.MmioConfigurationBase);
     for (let index: u32 = Msr.SmmBase; index <= (Msr.SmmMask as u32); index++) permissions.interceptWrite(index);
     permissions.interceptBoth(Msr.VmCr);
     permissions.interceptBoth(Msr.VmHsavePa);
@@ -73,6 +75,7 @@ class SvmMsrs {
       case Msr.Efer:
         return this.writeEfer(vcpu, value);
       case Msr.VmCr: // locked: writes are ignored
+      case Msr.MmioConfigurationBase: // ECAM stays where Sheer, and the guest's own firmware tables, know it
         return true;
       case Msr.SmmBase: // as where firmware has locked them, which is not always done: SMM's code runs outside Sheer
       case Msr.SmmAddr:

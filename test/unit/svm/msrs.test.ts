@@ -65,6 +65,13 @@ test.each([
   expect(machine.msrs.read(index)).toBe(0n);
 });
 
+test("ECAM cannot be moved, or turned on, by the MSR for it", () => {
+  const { guest, msrs } = boot();
+  guest.wrmsr(Msr.MmioConfigurationBase, 0xe000_0021n);
+  expect(guest.rdmsr(Msr.MmioConfigurationBase)).toBe(0n);
+  expect(msrs.read(Msr.MmioConfigurationBase)).toBe(0n);
+});
+
 test("HWCR goes straight to the processor", () => {
   const { guest, msrs } = boot();
   guest.wrmsr(Msr.HwCr, 0x0606_0606n);
