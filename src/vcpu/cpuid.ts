@@ -57,14 +57,14 @@ export class GuestCpuid {
     cpuid(leaf, subleaf, changetype<usize>(registers));
     if (leaf == Leaf.Features) {
       const features = (registers.rcx & ~(HYPERVISOR | OSXSAVE | VMX | DTES64_AND_DS_CPL)) | this.hypervisor;
-      registers.rcx = vcpu.cr4() & CR4_OSXSAVE ? features | OSXSAVE : features;
+      registers.rcx = vcpu.cr4OnProcessor() & CR4_OSXSAVE ? features | OSXSAVE : features;
       const edx = changetype<usize>(registers) + offsetof<Registers>("rdx");
       store<u32>(edx, load<u32>(edx) & ~DS); // as 32 bits it stays apart from what follows, and is one instruction
       if (vcpu.apic.mode == ApicMode.Disabled) registers.rdx &= ~APIC;
     } else if (leaf == Leaf.StructuredExtended) {
       if (subleaf != 0) return;
       registers.rbx &= ~PROCESSOR_TRACE;
-      registers.rcx = vcpu.cr4() & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
+      registers.rcx = vcpu.cr4OnProcessor() & CR4_PKE ? registers.rcx | OSPKE : registers.rcx & ~OSPKE;
     } else if (leaf >> 28 == 4) {
       this.hypervisorLeaf(registers, leaf);
     } else if (leaf == Leaf.ExtendedFeatures) {

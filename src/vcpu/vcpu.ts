@@ -161,6 +161,8 @@ export abstract class Vcpu {
   abstract cr0(): u64;
   abstract cr3(): u64;
   abstract cr4(): u64;
+  /** CR4 as it is on the processor: so but for bits that virtualization fixes, of which VMXE is the only one there is. */
+  abstract cr4OnProcessor(): u64;
   abstract efer(): u64;
   /** Current privilege level, 0 to 3. */
   abstract cpl(): u32;

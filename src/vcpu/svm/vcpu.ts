@@ -71,6 +71,9 @@ export class SvmVcpu extends Vcpu {
   cr3(): u64 {
     return this.vmcb.cr3;
   }
+  cr4OnProcessor(): u64 {
+    return this.vmcb.cr4;
+  }
   cr4(): u64 {
     return this.vmcb.cr4;
   }

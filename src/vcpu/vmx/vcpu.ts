@@ -71,6 +71,9 @@ export class VmxVcpu extends Vcpu {
   cr3(): u64 {
     return vmread(Field.GuestCr3);
   }
+  cr4OnProcessor(): u64 {
+    return vmread(Field.GuestCr4);
+  }
   cr4(): u64 {
     const mask = controlRegisters.cr4Mask;
     return (vmread(Field.GuestCr4) & ~mask) | (vmread(Field.Cr4ReadShadow) & mask);

@@ -13,6 +13,9 @@ export class TestVcpu extends Vcpu {
   cr3(): u64 {
     return 0;
   }
+  cr4OnProcessor(): u64 {
+    return this.cr4();
+  }
   cr4(): u64 {
     return 0;
   }

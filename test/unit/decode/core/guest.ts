@@ -46,6 +46,9 @@ class TestVcpu extends Vcpu {
   cr3(): u64 {
     return this.state.cr3;
   }
+  cr4OnProcessor(): u64 {
+    return this.cr4();
+  }
   cr4(): u64 {
     return this.state.cr4;
   }
