@@ -15,9 +15,16 @@ const MANY_BYTES: u64 = 128 << 10;
  */
 export class Moderation {
   private level: u32 = 0;
+  /** Whether the last interrupt was for bulk. */
+  private bulk: bool = false;
 
   constructor(private readonly card: NetworkCard) {
     card.moderate(SHORTEST);
+  }
+
+  /** Whether so many bytes for an interrupt are bulk, of which no single frame is waited for. */
+  isBulk(bytes: u64): bool {
+    return bytes >= ENOUGH_BYTES;
   }
 
   /** The card has interrupted, and `bytes` have been moved since it did before. */
@@ -29,7 +36,10 @@ export class Moderation {
   }
 
   private next(bytes: u64): u32 {
-    // A step at a time: in the midst of bulk an interrupt may find nothing that was not served by the one before.
+    const bulk = this.bulk;
+    this.bulk = this.isBulk(bytes);
+    // In the midst of bulk an interrupt that finds nothing came too early.
+    if (bytes == 0) return bulk ? min(this.level + 1, HIGHEST_LEVEL) : this.level;
     if (bytes < FEW_BYTES) return this.level ? this.level - 1 : 0;
     if (bytes < ENOUGH_BYTES) return min(this.level + 1, HIGHEST_LEVEL);
     return bytes > MANY_BYTES && this.level ? this.level - 1 : this.level;

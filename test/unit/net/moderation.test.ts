@@ -1,7 +1,8 @@
 // How often the card interrupts: seldom in bulk, at once for what somebody waits for.
 import { describe, expect, it } from "vitest";
+import { TRANSMIT } from "../../../machine/driver/layout.ts";
 import type { CardModel } from "../../../machine/net/make.ts";
-import { drive, frame, start } from "./setup.ts";
+import { ALL_FEATURES, drive, frame, start } from "./setup.ts";
 
 const MODEL = "82574L";
 const MICROSECOND = 1000;
@@ -86,5 +87,70 @@ describe("what the card has received while it may not interrupt", () => {
 
   it("is found when a guest sends that has no MSI-X and may be polling", () => {
     expect(found("82540EM")).toEqual([2, 2]);
+  });
+});
+
+describe("a guest that sends", () => {
+  function sender() {
+    const machine = start(MODEL);
+    const driver = drive(machine, MODEL, { features: ALL_FEATURES });
+    const { nic, guest, clock } = machine;
+    let notified = 0;
+    const notify = driver.transport.notify.bind(driver.transport);
+    driver.transport.notify = (queue) => {
+      if (queue === TRANSMIT) notified++;
+      notify(queue);
+    };
+    const advance = (microseconds: number): void => {
+      clock.advance(microseconds * MICROSECOND);
+      guest.enableInterrupts();
+      driver.transmitQueue.takeUsed();
+    };
+    /** Sends frames, the next one so many microseconds after each; returns how often it had to notify. */
+    const send = (frames: number, apart: number): number => {
+      const before = notified;
+      for (let i = 0; i < frames; i++) {
+        driver.send(frame(1514, i));
+        advance(apart);
+      }
+      return notified - before;
+    };
+    return { machine, driver, nic, advance, send };
+  }
+
+  it("notifies for each frame while there are few", () => {
+    const { nic, send } = sender();
+    expect(send(20, 500)).toBe(20);
+    expect(nic.wire.take()).toHaveLength(20);
+  });
+
+  it("notifies for some of many, and each is sent soon though nothing comes in", () => {
+    const { nic, advance, send } = sender();
+    send(200, 2);
+    nic.wire.take();
+    expect(send(200, 2)).toBeLessThan(150);
+    advance(500);
+    expect(nic.wire.take().slice(-200)).toEqual(Array.from({ length: 200 }, (_, i) => frame(1514, i)));
+  });
+
+  it("notifies for each again afterwards", () => {
+    const { nic, advance, send } = sender();
+    send(200, 2);
+    advance(5000);
+    nic.wire.take();
+    expect(send(3, 5000)).toBe(3);
+    expect(nic.wire.take()).toHaveLength(3);
+  });
+
+  it("notifies before many have gathered, though interrupts never reach it", () => {
+    const { machine, driver, nic, advance, send } = sender();
+    send(200, 2);
+    driver.send(frame(1514, 0));
+    nic.wire.take();
+    machine.guest.cli();
+    for (let i = 0; i < 100; i++) driver.send(frame(1514, i));
+    expect(nic.wire.take().length).toBeGreaterThan(90);
+    machine.guest.enableInterrupts();
+    advance(500);
   });
 });

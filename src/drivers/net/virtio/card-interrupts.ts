@@ -72,6 +72,10 @@ export class CardInterrupts extends InterruptFallback {
     if (this.messages && this.guestMessages) this.setMessage();
   }
 
+  arePrivate(): bool {
+    return this.messages && !this.guestMessages;
+  }
+
   useGuestMessages(): void {
     if (this.guestMessages) return;
     this.guestMessages = true;

@@ -21,6 +21,8 @@ const AGREED: u32 = DeviceStatus.FEATURES_OK | DeviceStatus.DRIVER_OK;
 
 /** Another way for the card to interrupt. */
 export abstract class InterruptFallback extends MessageListener {
+  /** Whether the card's interrupts call Sheer alone. */
+  abstract arePrivate(): bool;
   abstract useGuestMessages(): void;
   /** Tells the card once more how to interrupt: it was reset. */
   abstract restore(): void;
@@ -34,8 +36,9 @@ export class VirtioNet extends InterruptHandler {
   readonly interrupts: VirtioInterrupts;
   readonly fields: NetFields;
   private readonly moderation: Moderation;
-  /** Bytes moved since the card interrupted last. */
+  /** Bytes moved since the card interrupted last, and those of them that the guest sent. */
   private moved: u64 = 0;
+  private sent: u64 = 0;
   private readonly receiveQueue: ReceiveQueue;
   private readonly transmitQueue: TransmitQueue;
   private readonly controlQueue: ControlQueue;
@@ -148,14 +151,16 @@ export class VirtioNet extends InterruptHandler {
     if (queue == TRANSMIT && this.interrupts.msix.enabled) this.send();
     else this.service();
     this.listen();
+    this.postpone();
   }
 
   /** The card's interrupt. */
   interrupt(): void {
     netCounters.cardInterrupts++;
     this.poll();
+    this.postpone();
     this.moderation.note(this.moved);
-    this.moved = 0;
+    this.moved = this.sent = 0;
   }
   heldBack(): void {
     const fallback = this.fallback;
@@ -200,9 +205,9 @@ export class VirtioNet extends InterruptHandler {
   /** Moves frames both ways, and calls the guest for those received. */
   private service(): void {
     const queue = this.receiveQueue.queue;
+    this.send();
     this.receiving = this.receiveQueue.service();
     this.moved += this.receiveQueue.bytes;
-    this.send();
     this.publish(queue);
     this.called = queue.wantsInterrupt();
     if (this.called) this.signal(queue, RECEIVE);
@@ -213,12 +218,23 @@ export class VirtioNet extends InterruptHandler {
   private send(): void {
     if (this.transmitQueue.service()) this.awaitSent = true;
     this.moved += this.transmitQueue.handed;
+    this.sent += this.transmitQueue.handed;
     if (this.transmitQueue.isStuck() && this.card.isLost()) {
       this.revive();
       this.receiving = this.receiveQueue.service();
     }
     this.publish(this.transmitQueue.queue);
     if (this.transmitQueue.queue.broken) this.needReset();
+  }
+
+  /**
+   * While the guest sends in bulk it need not notify for each frame: the card is made to interrupt, which it does when
+   * moderation allows it, and what is there then is taken. If that is bulk, once more; else the guest notifies again.
+   */
+  private postpone(): void {
+    const fallback = this.fallback;
+    if (!this.moderation.isBulk(this.sent) || fallback === null || !fallback.arePrivate()) return;
+    if (this.transmitQueue.postpone()) this.card.interrupt();
   }
 
   private control(): void {

@@ -220,6 +220,13 @@ export class Virtqueue {
     return this.waiting();
   }
 
+  /** Lets the guest make `frames` available before it notifies; false if it cannot be told so, or is not to notify now. */
+  notifyAfter(frames: u32): bool {
+    if (!this.ready || !this.eventIndex || !this.notifying) return false;
+    physWrite16(this.device + RING_ENTRIES + ((this.size << 3) as u64), (this.available + frames - 1) & 0xffff);
+    return true;
+  }
+
   /** Follows the chain at `head`; false if it is not one that the guest may offer. Never longer than the queue. */
   follow(head: u32, reads: SegmentList, writes: SegmentList): bool {
     reads.clear();

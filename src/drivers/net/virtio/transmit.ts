@@ -10,6 +10,8 @@ import { NO_PIECES, QUEUE_SIZE, Taken, Virtqueue } from "./queue";
  */
 const FRAMES_PER_CALL: u32 = 32;
 const BYTES_PER_CALL: u64 = 128 << 10;
+/** So many frames the guest may gather before it notifies, when the card's interrupt is sure to come. */
+const FRAMES_PER_NOTIFY: u32 = 8;
 /** A card that returns none of so many frames may have been reset. */
 const FRAMES_IN_DOUBT: u32 = 64;
 
@@ -44,6 +46,11 @@ export class TransmitQueue {
     this.card.flush();
     this.reclaim();
     return this.card.sending();
+  }
+
+  /** Lets the guest gather a few frames; false if it notifies for the next one, or not at all. */
+  postpone(): bool {
+    return this.running && this.queue.notifyAfter(FRAMES_PER_NOTIFY);
   }
 
   /** Whether the card has returned nothing for so long that somebody should see what it is about; asks once each time. */
