@@ -37,7 +37,10 @@ export function handleExit(run: GuestRun): bool {
   vmcb.eventInjection = 0;
   vmcb.tlbControl = 0;
   const interrupted = vmcb.exitIntInfo;
-  if (interrupted & Event.VALID) deliverAgain(vmcb, interrupted);
+  if (interrupted & Event.VALID) {
+    deliverAgain(vmcb, interrupted);
+    vcpu.takeBackInterrupt();
+  }
   if (!answerQuickly(vcpu, run, vmcb, code)) {
     // Not before the short ways, which change nothing that it covers
     vmcb.clean = svmFeatures.cleanBits;
@@ -111,9 +114,11 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
       return portAccess(vcpu);
     case ExitCode.NestedPageFault:
       return nestedFault(vcpu, vcpu.vmcb.exitInfo2, (vcpu.vmcb.exitInfo1 & NESTED_FAULT_PRESENT) != 0);
-    case ExitCode.Intr:
-      return externalInterrupt(vcpu);
+    case ExitCode.Intr: // the machine's interrupt comes first, and is left to the local APIC until the guest's is delivered
+      if (!vcpu.takeBackInterrupt()) externalInterrupt(vcpu);
+      return;
     case ExitCode.Nmi:
+      vcpu.takeBackInterrupt();
       return nonMaskableInterrupt(vcpu);
     case ExitCode.Iret:
       return vcpu.endNmi();
@@ -141,6 +146,7 @@ function dispatch(vcpu: SvmVcpu, code: u32): void {
     case ExitCode.Mwait: // the same, and may then return at once
       return;
     case ExitCode.Init: // never arrives: INIT is not sent; should a device do so, it is held
+      vcpu.takeBackInterrupt();
       return;
     default: // SVM's own instructions, which this guest's processor does not have
       return vcpu.raise(Exception.InvalidOpcode);

@@ -26,8 +26,10 @@ const SYSTEM_MSRS: StaticArray<u32> = [
 ];
 const MSR_PAT: u32 = 0x277;
 
-/** A virtual interrupt of the highest priority, whatever the task priority: only to exit when the guest can take one. */
-const INTERRUPT_WINDOW: u64 = (1 << 8) | (15 << 16) | (1 << 20);
+const V_IRQ: u64 = 1 << 8;
+const V_INTR_VECTOR_SHIFT: u64 = 32;
+/** A virtual interrupt of the highest priority, whatever the task priority. */
+const VIRTUAL_INTERRUPT: u64 = V_IRQ | (15 << 16) | (1 << 20);
 
 /** What INIT leaves in the registers (AMD APM 2, table 14-1). */
 const CR0_AFTER_INIT: u64 = 1 << 4;
@@ -117,8 +119,27 @@ export class SvmVcpu extends Vcpu {
   raiseWithError(exception: Exception, error: u32): void {
     this.vmcb.eventInjection = Event.withError(Event.make(EventType.Exception, exception), error);
   }
+  /**
+   * As a virtual interrupt, which the guest takes before its next instruction, as it would take an injected one: but QEMU
+   * may give it an injected one twice (docs/learned.md).
+   */
   injectInterrupt(vector: u32): void {
-    this.vmcb.eventInjection = Event.make(EventType.External, vector);
+    const vmcb = this.vmcb;
+    if (vmcb.interceptMisc1 & Intercept1.Vintr) vmcb.eventInjection = Event.make(EventType.External, vector);
+    else vmcb.virtualInterrupt = VIRTUAL_INTERRUPT | ((vector as u64) << V_INTR_VECTOR_SHIFT);
+  }
+  /**
+   * At an exit that may have come before the guest took its virtual interrupt: then that is injected. True if so. One whose
+   * delivery the exit has interrupted is injected already.
+   */
+  takeBackInterrupt(): bool {
+    const vmcb = this.vmcb;
+    const virtual = vmcb.virtualInterrupt;
+    if (!(virtual & V_IRQ) || vmcb.interceptMisc1 & Intercept1.Vintr) return false;
+    vmcb.virtualInterrupt = 0;
+    if (vmcb.eventInjection & Event.VALID) return false;
+    vmcb.eventInjection = Event.make(EventType.External, (virtual >> V_INTR_VECTOR_SHIFT) as u32);
+    return true;
   }
   handlesNmi(): bool {
     return this.nmiBlocked;
@@ -156,6 +177,7 @@ export class SvmVcpu extends Vcpu {
   private offerNmi(): void {
     const vmcb = this.vmcb;
     if (this.nmiBlocked && !this.hasReturned()) return;
+    this.takeBackInterrupt(); // the NMI would come before it
     if (vmcb.eventInjection & Event.VALID || vmcb.interruptShadow & 1) return this.openWindow();
     this.pendingNmi = false;
     this.nmiBlocked = true;
@@ -163,8 +185,10 @@ export class SvmVcpu extends Vcpu {
     vmcb.interceptMisc1 |= Intercept1.Iret;
   }
 
+  /** An exit comes when the guest can take an interrupt, which is all that this virtual one is for. */
   private openWindow(): void {
-    this.vmcb.virtualInterrupt = INTERRUPT_WINDOW;
+    this.takeBackInterrupt();
+    this.vmcb.virtualInterrupt = VIRTUAL_INTERRUPT;
     this.vmcb.interceptMisc1 |= Intercept1.Vintr;
   }
 

@@ -113,6 +113,9 @@ export class Vmcb {
     store<u64>(this.at, v, 0x060);
     this.clean &= ~Clean.VirtualInterrupt;
   }
+  get virtualInterrupt(): u64 {
+    return load<u64>(this.at, 0x060);
+  }
   /** Bit 0: the guest is in the shadow of STI or MOV SS. */
   get interruptShadow(): u64 {
     return load<u64>(this.at, 0x068);
