@@ -25,6 +25,12 @@ const patches: Patch[] = [
     optional: true,
   },
   {
+    why: "what an exit rarely needs stays out of these loops, where it would take registers from the short ways",
+    pattern: /^static (?=\w+ w2c_core_src0x2Fvcpu0x2F\w*(?:takeBackInterrupt|offerNmi)\w*\()/gm,
+    replacement: "static __attribute__((noinline, cold)) ",
+    optional: true,
+  },
+  {
     why: "linear memory lies at virtual 0: a pointer of the core is a machine pointer",
     pattern: /^#define MEM_ADDR\(mem, addr, n\) &\(\(mem\)->data\[addr\]\)$/m,
     replacement: "#define MEM_ADDR(mem, addr, n) ((u8*)(uintptr_t)(addr))",

@@ -37,10 +37,7 @@ export function handleExit(run: GuestRun): bool {
   vmcb.eventInjection = 0;
   vmcb.tlbControl = 0;
   const interrupted = vmcb.exitIntInfo;
-  if (interrupted & Event.VALID) {
-    deliverAgain(vmcb, interrupted);
-    vcpu.takeBackInterrupt();
-  }
+  if (interrupted & Event.VALID) deliverAgain(vcpu, interrupted);
   if (!answerQuickly(vcpu, run, vmcb, code)) {
     // Not before the short ways, which change nothing that it covers
     vmcb.clean = svmFeatures.cleanBits;
@@ -180,14 +177,15 @@ function advanceOver(vcpu: SvmVcpu, length: u32): bool {
  * The exit came while an event was being delivered: deliver it after the exit has been dealt with. Software interrupts
  * and breakpoints are left out: RIP is still at their instruction, which runs again.
  */
-function deliverAgain(vmcb: Vmcb, event: u64): void {
+function deliverAgain(vcpu: SvmVcpu, event: u64): void {
   const vector = Event.vector(event);
   let type = Event.type(event);
   if (type == EventType.SoftwareInterrupt || (type == EventType.Exception && (vector == 3 || vector == 4))) return;
   // Some processors name external interrupts and NMIs exceptions here, which EVENTINJ does not take
   if (type == EventType.Exception && vector == 2) type = EventType.Nmi;
   else if (type == EventType.Exception && vector >= 32) type = EventType.External;
-  vmcb.eventInjection = (event & ~(0x700 as u64)) | ((type as u64) << 8);
+  vcpu.vmcb.eventInjection = (event & ~(0x700 as u64)) | ((type as u64) << 8);
+  vcpu.takeBackInterrupt();
 }
 
 function msrAccess(vcpu: SvmVcpu): void {
