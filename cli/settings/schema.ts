@@ -27,6 +27,8 @@ const tables = z.strictObject({
       mode: z.enum(["virtio", "pass"]).optional(),
       /** What the card's MSI carries: a vector of Sheer's own, or the message that the guest wrote. */
       interrupts: z.enum(["private", "guest"]).optional(),
+      /** Let the guest have a frame spread over several receive buffers (VIRTIO_NET_F_MRG_RXBUF). */
+      mergeBuffers: z.boolean().optional(),
     })
     .optional(),
   interrupts: z

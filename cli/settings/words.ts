@@ -8,6 +8,7 @@ export const words: Readonly<Record<string, readonly [table: string, key: string
   "log.level": ["log", "level"],
   net: ["net", "mode"],
   "net.interrupts": ["net", "interrupts"],
+  "net.mergeBuffers": ["net", "mergeBuffers"],
   "interrupts.intercept": ["interrupts", "intercept"],
   "memory.dma": ["memory", "dma"],
   stealth: ["announce", "stealth"],

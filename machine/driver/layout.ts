@@ -57,6 +57,7 @@ export const NetFeature = {
   Mac: 1 << 5,
   HostTso4: 1 << 11,
   HostTso6: 1 << 12,
+  MergedBuffers: 1 << 15,
   Status: 1 << 16,
   ControlQueue: 1 << 17,
   ControlReceive: 1 << 18,
@@ -69,6 +70,6 @@ export const RECEIVE = 0;
 export const TRANSMIT = 1;
 export const CONTROL = 2;
 export const NO_VECTOR = 0xffff;
-/** struct virtio_net_hdr: the longer one with VERSION_1. */
+/** struct virtio_net_hdr: the longer one with VERSION_1 or merged buffers. */
 export const HEADER = 10;
 export const LONG_HEADER = 12;

@@ -109,7 +109,7 @@ export class VirtioNetDriver {
     transport.setStatus(DeviceStatus.Acknowledge);
     transport.setStatus(DeviceStatus.Acknowledge | DeviceStatus.Driver);
     this.features = transport.negotiate(features);
-    this.headerSize = transport.modern ? LONG_HEADER : HEADER;
+    this.headerSize = transport.modern || this.features & NetFeature.MergedBuffers ? LONG_HEADER : HEADER;
     if (vectors) this.#setUpVectors(vectors);
     this.receiveQueue = this.#setUpQueue(RECEIVE, 1);
     this.transmitQueue = this.#setUpQueue(TRANSMIT, 2);

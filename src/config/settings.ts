@@ -34,6 +34,8 @@ class Settings {
   logLevel: Level = Level.Info;
   net: NetMode = NetMode.Virtio;
   netInterrupts: NetInterrupts = NetInterrupts.Private;
+  /** Whether the guest may have a frame spread over several receive buffers. */
+  mergeBuffers: bool = false;
   /** Whether external interrupts may end the guest's run where Sheer has a use for that. */
   intercept: bool = true;
   dma: DmaFence = DmaFence.Fence;
@@ -91,6 +93,12 @@ class Settings {
     if (same(word, equals, "net.interrupts")) {
       if (same(value, size, "private")) this.netInterrupts = NetInterrupts.Private;
       else if (same(value, size, "guest")) this.netInterrupts = NetInterrupts.Guest;
+      else return false;
+      return true;
+    }
+    if (same(word, equals, "net.mergeBuffers")) {
+      if (same(value, size, "on")) this.mergeBuffers = true;
+      else if (same(value, size, "off")) this.mergeBuffers = false;
       else return false;
       return true;
     }

@@ -12,6 +12,7 @@ level = "debug"
 [net]
 mode = "pass"
 interrupts = "private"
+mergeBuffers = true
 
 [interrupts]
 intercept = false
@@ -44,6 +45,7 @@ test("every setting finds its way into sheer.conf", () => {
     "log.level=debug",
     "net=pass",
     "net.interrupts=private",
+    "net.mergeBuffers=on",
     "interrupts.intercept=off",
     "memory.dma=off",
     "stealth=on",

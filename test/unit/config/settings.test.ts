@@ -139,6 +139,7 @@ describe("a word that is not understood is named in the log and changes nothing:
     "log.levels=info",
     "then=previous",
     "threads.oneProcessor=1",
+    "net.mergeBuffers=yes",
     "interrupts.intercept=",
     "interrupts.intercept=0",
     "interrupts.intercepts=off",

@@ -14,7 +14,8 @@ export function hasMessages(model: CardModel): boolean {
 }
 export const VECTORS = { config: 0x51, receive: 0x52, transmit: 0x53 } as const;
 export const LINE_VECTOR = 0x61;
-export const ALL_FEATURES = Object.values(NetFeature).reduce((all, bit) => all | bit, 0);
+/** All that is offered without a setting. */
+export const ALL_FEATURES = Object.values(NetFeature).reduce((all, bit) => all | bit, 0) & ~NetFeature.MergedBuffers;
 /** Longer than an interrupt of the card is put off: 50 us by moderation, 4 ms for frames sent. */
 export const MODERATION = 5_000_000;
 const LINK_TIME = 2_000_000;

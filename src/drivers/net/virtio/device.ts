@@ -1,3 +1,4 @@
+import { settings } from "../../../config/settings";
 import { InterruptHandler } from "../../../interrupt/vectors";
 import { log } from "../../../log/log";
 import { MessageListener } from "../../../pci/msix";
@@ -73,7 +74,7 @@ export class VirtioNet extends InterruptHandler {
   }
 
   deviceFeatures(): u64 {
-    return offeredFeatures(this.card.offloads());
+    return offeredFeatures(this.card.offloads(), settings.mergeBuffers);
   }
   guestFeatures(): u64 {
     return this.features;
@@ -323,8 +324,9 @@ export class VirtioNet extends InterruptHandler {
     this.features = features;
     this.transmitQueue.features = this.controlQueue.features = features as u32;
     this.receiveQueue.tellChecksums = this.accepted(Feature.GUEST_CSUM);
-    const size = features & VERSION_1 ? NetHeader.Size : NetHeader.LegacySize;
-    this.receiveQueue.headerSize = this.transmitQueue.headerSize = size;
+    this.receiveQueue.mergeable = this.accepted(Feature.MRG_RXBUF);
+    const long = this.receiveQueue.mergeable || (features & VERSION_1) != 0;
+    this.receiveQueue.headerSize = this.transmitQueue.headerSize = long ? NetHeader.Size : NetHeader.LegacySize;
   }
 
   /** Starts or stops the queues after a change of what they depend on. */

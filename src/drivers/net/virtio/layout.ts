@@ -53,6 +53,7 @@ export const enum Feature {
   MAC = 1 << 5,
   HOST_TSO4 = 1 << 11,
   HOST_TSO6 = 1 << 12,
+  MRG_RXBUF = 1 << 15,
   STATUS = 1 << 16,
   CTRL_VQ = 1 << 17,
   CTRL_RX = 1 << 18,
@@ -96,7 +97,7 @@ export const enum NetConfig {
 /** Payload of the frames that cards here carry. */
 export const MTU: u32 = 1500;
 
-/** virtio_net_hdr (appendix C; 1.2: 5.1.6). `Buffers` is there with VERSION_1. */
+/** virtio_net_hdr (appendix C; 1.2: 5.1.6). `Buffers` is there with VERSION_1 or MRG_RXBUF. */
 export const enum NetHeader {
   Flags = 0,
   GsoType = 1,

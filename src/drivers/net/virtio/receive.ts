@@ -11,7 +11,7 @@ import { NO_PIECES, QUEUE_SIZE, Taken, Virtqueue } from "./queue";
 const FEW: u32 = QUEUE_SIZE / 4;
 const NOT_LENT: u64 = ~(0 as u64);
 
-/** The virtio_net_hdr put before a copied frame; all but its flags and its number of buffers, which is 1, stay 0. */
+/** The virtio_net_hdr put before a copied frame; all but its flags and its number of buffers stay 0. */
 const header: usize = memory.data(16, 8);
 
 /** How frames come into the guest's buffers. */
@@ -32,6 +32,8 @@ export class ReceiveQueue extends FrameReceiver {
   running: bool = false;
   /** Whether the guest takes DATA_VALID (GUEST_CSUM). */
   tellChecksums: bool = false;
+  /** Whether a frame may be spread over several chains (MRG_RXBUF). */
+  mergeable: bool = false;
   headerSize: u32 = NetHeader.LegacySize;
   /** Bytes received by the last `service`. */
   bytes: u64 = 0;
@@ -45,6 +47,8 @@ export class ReceiveQueue extends FrameReceiver {
   private readonly headers: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE).fill(NOT_LENT);
   private readonly frames: StaticArray<u64> = new StaticArray<u64>(QUEUE_SIZE);
   private lent: u32 = 0;
+  /** The chains that a frame is copied to. */
+  private readonly heads: StaticArray<u32> = new StaticArray<u32>(QUEUE_SIZE);
 
   constructor(private readonly card: NetworkCard) {
     super();
@@ -85,11 +89,8 @@ export class ReceiveQueue extends FrameReceiver {
   receive(frame: Frame): bool {
     if (!this.filter.accepts(frame)) return true;
     const length = frame.length as u32;
-    if (this.next() != Taken.Chain) {
-      this.starved = true;
-      return false;
-    }
-    if (this.copy(frame, this.flags(frame.checksumGood))) this.count(length);
+    if (!this.copy(frame, this.flags(frame.checksumGood))) return !this.starved;
+    this.count(length);
     return true;
   }
 
@@ -231,20 +232,49 @@ export class ReceiveQueue extends FrameReceiver {
 
   // ---- Copies ----
 
-  /** Copies a frame to the chain taken just now; false if that is too short for it. */
+  /** Copies a frame; false if it did not come to that: it waits if `starved`, else it is dropped. */
   private copy(frame: Frame, flags: u32): bool {
-    const head = this.queue.head;
     const total = this.headerSize + (frame.length as u32);
-    if (this.buffer.length < (total as u64)) {
+    let room: u64 = 0;
+    let count: u32 = 0;
+    do {
+      if (this.next() != Taken.Chain) {
+        this.starved = true;
+        return this.hold(count);
+      }
+      unchecked((this.heads[count++] = this.queue.head));
+      room += this.buffer.length;
+    } while (room < (total as u64) && this.mergeable && count < QUEUE_SIZE);
+    if (room < (total as u64)) {
       netCounters.receiveDrops++;
-      this.held.push(head);
-      return false;
+      return this.hold(count);
     }
     store<u8>(header, flags as u8, NetHeader.Flags);
-    store<u16>(header, 1, NetHeader.Buffers);
-    this.buffer.fill(physOf(header), this.headerSize);
-    this.buffer.move(frame, frame.length as u32);
-    this.queue.finish(head, total);
+    store<u16>(header, count as u16, NetHeader.Buffers);
+    return this.spread(frame, count);
+  }
+
+  /** Keeps the first chains of `heads` for another frame. */
+  private hold(count: u32): bool {
+    for (let i: u32 = 0; i < count; i++) this.held.push(unchecked(this.heads[i]));
+    return false;
+  }
+
+  /** Fills the header and a frame into the first chains of `heads`, the last of which was taken just now. */
+  private spread(frame: Frame, count: u32): bool {
+    for (let i: u32 = 0; i < count; i++) {
+      const head = unchecked(this.heads[i]);
+      const sound = count == 1 || this.queue.follow(head, NO_PIECES, this.buffer);
+      const first: u32 = i == 0 ? this.headerSize : 0;
+      if (!sound || this.buffer.length < (first as u64)) {
+        this.queue.fail();
+        return false;
+      }
+      this.buffer.fill(physOf(header), first);
+      const bytes = min(this.buffer.length, frame.length) as u32;
+      this.buffer.move(frame, bytes);
+      this.queue.finish(head, first + bytes);
+    }
     return true;
   }
 }
