@@ -96,33 +96,9 @@ class Settings {
       else return false;
       return true;
     }
-    if (same(word, equals, "net.mergeBuffers")) {
-      if (same(value, size, "on")) this.mergeBuffers = true;
-      else if (same(value, size, "off")) this.mergeBuffers = false;
-      else return false;
-      return true;
-    }
-    if (same(word, equals, "interrupts.intercept")) {
-      if (same(value, size, "on")) this.intercept = true;
-      else if (same(value, size, "off")) this.intercept = false;
-      else return false;
-      return true;
-    }
     if (same(word, equals, "memory.dma")) {
       if (same(value, size, "fence")) this.dma = DmaFence.Fence;
       else if (same(value, size, "off")) this.dma = DmaFence.Off;
-      else return false;
-      return true;
-    }
-    if (same(word, equals, "stealth")) {
-      if (same(value, size, "on")) this.stealth = true;
-      else if (same(value, size, "off")) this.stealth = false;
-      else return false;
-      return true;
-    }
-    if (same(word, equals, "threads.oneProcessor")) {
-      if (same(value, size, "on")) this.oneProcessor = true;
-      else if (same(value, size, "off")) this.oneProcessor = false;
       else return false;
       return true;
     }
@@ -133,7 +109,18 @@ class Settings {
       return true;
     }
     if (same(word, equals, "device")) return this.devices.add(value, size);
-    return false;
+    const on = same(value, size, "on");
+    return (on || same(value, size, "off")) && this.turn(word, equals, on);
+  }
+
+  /** Those that are on or off; false if the key is none of them. */
+  private turn(key: usize, length: u32, on: bool): bool {
+    if (same(key, length, "net.mergeBuffers")) this.mergeBuffers = on;
+    else if (same(key, length, "interrupts.intercept")) this.intercept = on;
+    else if (same(key, length, "stealth")) this.stealth = on;
+    else if (same(key, length, "threads.oneProcessor")) this.oneProcessor = on;
+    else return false;
+    return true;
   }
 
   private takeLog(value: usize, size: u32): bool {

@@ -96,10 +96,10 @@ const enum Pmbase {
   Control = 0x44,
 }
 const PMBASE_BITS: u32 = 0xffc0;
-const LAST_OF_BUS_0: u32 = 0xff;
 /** From there to the PM1 control register. */
 const PM1_CONTROL: u32 = 4;
 const INTEL: u32 = 0x8086;
+const LAST_OF_BUS_0: u32 = 0xff;
 
 /** A function with two dwords that place what Sheer, and the guest's own firmware tables, know where it is: they stay so. */
 class PlacingFunction extends WatchedFunction {

@@ -1,9 +1,5 @@
-import { physRead32, physRead8, physWrite8 } from "../metal";
-
-/** Of a table's header: its length, and its checksum, by which all its bytes add up to 0 (ACPI 6.5, 5.2.6). */
-const LENGTH: u64 = 4;
-const CHECKSUM: u64 = 9;
-const HEADER: u64 = 36;
+import { ACPI_HEADER, ACPI_LENGTH, changeAcpiTable } from "../boot/acpi";
+import { physRead32, physRead8 } from "../metal";
 
 /** AML (ACPI 6.5, 20.2). */
 const enum Aml {
@@ -17,7 +13,7 @@ const enum Aml {
 const SLEEP_NAME: u32 = 0x5f30535f;
 const NUMBER_SHIFT: u32 = 16;
 /** A name that nobody asks for begins so instead. */
-const HIDDEN: u8 = 0x58; // "X"
+const HIDDEN: u32 = 0x58; // "X"
 
 /** No object of this name, or not of the kind. */
 export const NO_TYPE: u32 = 0xffff_ffff;
@@ -29,14 +25,14 @@ export class DefinitionBlock {
   /** Where the next name of a sleep state `state` is, from an offset on; 0 if there is none. */
   private find(state: u32, from: u64): u64 {
     const name = SLEEP_NAME + (state << NUMBER_SHIFT);
-    const end = physRead32(this.table + LENGTH) as u64;
+    const end = physRead32(this.table + ACPI_LENGTH) as u64;
     for (let offset = from; offset + 4 <= end; offset++) if (physRead32(this.table + offset) == name) return offset;
     return 0;
   }
 
   /** SLP_TYPa and SLP_TYPb of the state, the second in 15:8, or NO_TYPE. */
   sleepTypes(state: u32): u32 {
-    for (let offset = this.find(state, HEADER); offset; offset = this.find(state, offset + 4)) {
+    for (let offset = this.find(state, ACPI_HEADER); offset; offset = this.find(state, offset + 4)) {
       let at = this.table + offset + 4;
       if (physRead8(at) != Aml.Package) continue;
       at += 2 + ((physRead8(at + 1) >> 6) as u64); // PkgLength has so many bytes more
@@ -50,11 +46,8 @@ export class DefinitionBlock {
 
   /** Gives the state's objects another name wherever they are named: an operating system finds that it is not there. */
   hide(state: u32): void {
-    for (let offset = this.find(state, HEADER); offset; offset = this.find(state, offset + 4)) {
-      const letter = physRead8(this.table + offset);
-      physWrite8(this.table + offset, HIDDEN);
-      physWrite8(this.table + CHECKSUM, physRead8(this.table + CHECKSUM) + letter - HIDDEN);
-    }
+    for (let offset = this.find(state, ACPI_HEADER); offset; offset = this.find(state, offset + 4))
+      changeAcpiTable(this.table, offset, HIDDEN);
   }
 }
 

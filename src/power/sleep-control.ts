@@ -1,5 +1,5 @@
 import { log } from "../log/log";
-import { in16, in32, in8, out16, out32, out8 } from "../metal";
+import { readPort, writePort } from "../pci/widths";
 import { PortDevice } from "../vcpu/ports";
 
 /** Of the PM1 control register (ACPI 6.5, 4.8.3.2.1). */
@@ -23,15 +23,13 @@ export class SleepControl extends PortDevice {
   }
 
   read(port: u32, width: u32): u32 {
-    return width == 4 ? in32(port) : width == 2 ? in16(port) : in8(port);
+    return readPort(port, width);
   }
 
   write(port: u32, width: u32, value: u32): void {
     const register = value << ((port - this.port) << 3);
     if (register & SLP_EN && !((this.allowed >> ((register >> SLP_TYP_SHIFT) & SLP_TYP)) & 1)) return this.refuse();
-    if (width == 4) out32(port, value);
-    else if (width == 2) out16(port, value);
-    else out8(port, value);
+    writePort(port, width, value);
   }
 
   private refuse(): void {

@@ -1,7 +1,7 @@
 import { carryOutPort } from "../decode/emulate";
 import { Outcome } from "../decode/outcome";
 import { guestSpace } from "../memory/space";
-import { in16, in32, in8, out16, out32, out8 } from "../metal";
+import { readPort, writePort } from "../pci/widths";
 import { PortHooks } from "./ports";
 import { Exception, Registers, Vcpu } from "./vcpu";
 
@@ -17,16 +17,14 @@ class GuestPorts {
     const device = portHooks.findWhole(port, width);
     if (device) return device.readLocked(port, width);
     if (width > 1 && portHooks.touches(port, width)) return this.readBytes(port, width);
-    return width == 4 ? in32(port) : width == 2 ? in16(port) : in8(port);
+    return readPort(port, width);
   }
 
   write(port: u32, width: u32, value: u32): void {
     const device = portHooks.findWhole(port, width);
     if (device) device.writeLocked(port, width, value);
     else if (width > 1 && portHooks.touches(port, width)) this.writeBytes(port, width, value);
-    else if (width == 4) out32(port, value);
-    else if (width == 2) out16(port, value);
-    else out8(port, value);
+    else writePort(port, width, value);
   }
 
   private readBytes(port: u32, width: u32): u32 {

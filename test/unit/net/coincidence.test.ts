@@ -1,8 +1,9 @@
 // Interrupts of the machine's and of the mediated card's that come at the same moment: each reaches the guest once.
 import { describe, expect, test } from "vitest";
+import type { CpuidOptions } from "../../../machine/cpuid.ts";
 import type { VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
 import type { Machine } from "../../../machine/machine.ts";
-import { INTEL } from "../vcpu/setup.ts";
+import { PROCESSORS } from "../vcpu/setup.ts";
 import { drive, frame, MODERATION, settle, start, VECTORS } from "./setup.ts";
 
 const HIGH = 0xe1;
@@ -10,7 +11,7 @@ const LOW = 0x31;
 const EOI = 0xfee0_00b0;
 
 /** A machine whose card has a frame for the guest, which holds interrupts back; and the vectors that it is given. */
-function prepare(cpu: object): { machine: Machine; driver: VirtioNetDriver; received: number[] } {
+function prepare(cpu: CpuidOptions): { machine: Machine; driver: VirtioNetDriver; received: number[] } {
   const machine = start("82574L", { cpu, processors: 2 }); // with several, NMIs are exits
   const driver = drive(machine, "82574L");
   driver.offerBuffers(8);
@@ -27,10 +28,7 @@ function prepare(cpu: object): { machine: Machine; driver: VirtioNetDriver; rece
   return { machine, driver, received };
 }
 
-describe.each([
-  ["AMD-V", {}],
-  ["VT-x", INTEL],
-])("under %s", (_vendor, cpu) => {
+describe.each(PROCESSORS)("under %s", (_vendor, cpu) => {
   test("all that waited come, by priority, where the card's own is the lowest", () => {
     const { machine, received } = prepare(cpu);
     const { apic } = machine.guest.processor;

@@ -1,12 +1,11 @@
 // interrupts.intercept: whether Sheer may have external interrupts end the guest's run, for the sake of the card's messages.
 import { describe, expect, test } from "vitest";
-import type { CpuidOptions } from "../../../machine/cpuid.ts";
 import { EventType } from "../../../machine/guest/events.ts";
 import type { Machine } from "../../../machine/machine.ts";
 import type { CardModel } from "../../../machine/net/make.ts";
 import { CapabilityId } from "../../../machine/pci/capabilities.ts";
 import { Config } from "../../../machine/pci/function.ts";
-import { INTEL } from "../vcpu/setup.ts";
+import { PROCESSORS } from "../vcpu/setup.ts";
 import {
   cardFunction,
   driveAs,
@@ -50,11 +49,7 @@ function receive(machine: Machine): number[] {
   return received.filter(({ type }) => type === EventType.External).map(({ vector }) => vector);
 }
 
-const vendors: readonly (readonly [string, CpuidOptions])[] = [
-  ["AMD-V", {}],
-  ["VT-x", INTEL],
-];
-const combinations = vendors.flatMap(([vendor, cpu]) =>
+const combinations = PROCESSORS.flatMap(([vendor, cpu]) =>
   (["on", "off"] as const).flatMap((intercept) =>
     INTEL_MODELS.flatMap((model) =>
       (["MSI-X if offered", "INTx"] as const).map((way) => ({ vendor, cpu, intercept, model, way })),
@@ -100,7 +95,7 @@ describe.each(combinations)(
   },
 );
 
-describe.each(vendors)("%s, interrupts.intercept=off", (_vendor, cpu) => {
+describe.each(PROCESSORS)("%s, interrupts.intercept=off", (_vendor, cpu) => {
   const boot = (settings = "", prepare?: (machine: Machine) => void, model: CardModel = "82574L"): Machine =>
     start(model, { cpu, loadOptions: loadOptions(`interrupts.intercept=off ${settings}`) }, prepare);
 

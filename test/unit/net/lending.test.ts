@@ -5,7 +5,7 @@ import { RECEIVE, VirtioNetDriver } from "../../../machine/driver/virtio-net.ts"
 import { Reg } from "../../../machine/e1000/registers.ts";
 import type { Machine } from "../../../machine/machine.ts";
 import { Command } from "../../../machine/pci/function.ts";
-import { ALL_FEATURES, drive, frame, INTEL_MODELS, modernTransport, settle, start } from "./setup.ts";
+import { ALL_FEATURES, drive, frame, INTEL_MODELS, modernTransport, offer, settle, start } from "./setup.ts";
 
 const MEMORY = 0x40_0000;
 const MEMORY_SIZE = 0x40_0000;
@@ -24,17 +24,6 @@ function cardBuffers({ card, memory }: Machine): number[] {
 }
 function guests(address: number): boolean {
   return address >= MEMORY && address < MEMORY + MEMORY_SIZE;
-}
-
-/** Offers chains of one piece each, of these lengths; returns where they are. */
-function offer(driver: VirtioNetDriver, lengths: readonly number[]): number[] {
-  const places = lengths.map((length) => {
-    const address = driver.allocate(length);
-    driver.receiveQueue.add([{ address, length, writable: true }]);
-    return address;
-  });
-  driver.kick(RECEIVE);
-  return places;
 }
 
 /** What was used: its header and what comes after it. */

@@ -1,22 +1,11 @@
 // A frame over several of the guest's receive buffers (VIRTIO_NET_F_MRG_RXBUF; virtio 1.2, 5.1.6.4).
 import { describe, expect, it } from "vitest";
 import { NetFeature } from "../../../machine/driver/layout.ts";
-import { RECEIVE, type VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
-import { ALL_FEATURES, drive, frame, MODELS, settle, start } from "./setup.ts";
+import type { VirtioNetDriver } from "../../../machine/driver/virtio-net.ts";
+import { ALL_FEATURES, drive, frame, MODELS, offer, settle, start } from "./setup.ts";
 
 const MERGING = { loadOptions: "net.mergeBuffers=on" };
 const FEATURES = ALL_FEATURES | NetFeature.MergedBuffers;
-
-/** Offers chains of one piece each, of these lengths; returns where they are. */
-function offer(driver: VirtioNetDriver, lengths: readonly number[]): number[] {
-  const places = lengths.map((length) => {
-    const address = driver.allocate(length);
-    driver.receiveQueue.add([{ address, length, writable: true }]);
-    return address;
-  });
-  driver.kick(RECEIVE);
-  return places;
-}
 
 describe.each(MODELS.flatMap((model) => [[model, "legacy"] as const, [model, "modern"] as const]))(
   "%s by the %s interface",

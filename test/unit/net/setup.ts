@@ -2,7 +2,7 @@
 import { type ConfigWay, type GuestPciFunction, scanBus } from "../../../machine/driver/pci.ts";
 import { routeLine } from "../../../machine/driver/ioapic.ts";
 import { ModernTransport } from "../../../machine/driver/transport.ts";
-import { NetFeature, VirtioNetDriver, type DriverOptions } from "../../../machine/driver/virtio-net.ts";
+import { NetFeature, RECEIVE, VirtioNetDriver, type DriverOptions } from "../../../machine/driver/virtio-net.ts";
 import type { CardModel } from "../../../machine/net/make.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 
@@ -57,6 +57,17 @@ export function settle(machine: Machine, rounds = 4): void {
     machine.clock.advance(MODERATION);
     machine.guest.enableInterrupts();
   }
+}
+
+/** Offers the receive queue chains of one piece each, of these lengths; returns where they are. */
+export function offer(driver: VirtioNetDriver, lengths: readonly number[]): number[] {
+  const places = lengths.map((length) => {
+    const address = driver.allocate(length);
+    driver.receiveQueue.add([{ address, length, writable: true }]);
+    return address;
+  });
+  driver.kick(RECEIVE);
+  return places;
 }
 
 /** The card's function as the guest finds it. */

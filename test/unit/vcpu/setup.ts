@@ -1,4 +1,5 @@
 // A machine on which Sheer runs, with nothing mediated: what is left is the processor, of either vendor's.
+import type { CpuidOptions } from "../../../machine/cpuid.ts";
 import type { Guest } from "../../../machine/guest/guest.ts";
 import { Machine, type MachineOptions } from "../../../machine/machine.ts";
 import { SvmProcessor } from "../../../machine/svm/processor.ts";
@@ -24,6 +25,12 @@ export const boot: Boot = (options = {}, prepare) => {
 
 export const bootIntel: Boot = (options = {}, prepare) =>
   boot({ ...options, cpu: { ...INTEL, ...options.cpu } }, prepare);
+
+/** A processor of each vendor's. */
+export const PROCESSORS: readonly (readonly [string, CpuidOptions])[] = [
+  ["AMD-V", {}],
+  ["VT-x", INTEL],
+];
 
 /** What both have is tested on both. */
 export const VENDORS: readonly (readonly [string, Boot])[] = [
